@@ -1,0 +1,5 @@
+"""`python -m vpdata`."""
+
+from vpdata.cli.app import main
+
+main()

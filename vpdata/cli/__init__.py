@@ -1,0 +1,1 @@
+"""The `vpdata` command: one file a verb, `app` registers them."""

@@ -1,0 +1,5 @@
+"""`python -m vptrain`."""
+
+from vptrain.cli.app import main
+
+main()

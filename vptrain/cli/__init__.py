@@ -1,0 +1,1 @@
+"""The `vptrain` command: one file a verb, `app` registers them."""
