@@ -1,8 +1,11 @@
 """Registers the verbs of `vpdata`; nothing else happens here."""
 
+from typing import Annotated
+
 import typer
 
-from vpdata.cli import output
+from vpdata import __version__
+from vpdata.cli import info, ingest, mix, output, preview, validate
 
 app = typer.Typer(
     name="vpdata",
@@ -11,6 +14,27 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+app.command(epilog=ingest.EPILOG)(ingest.ingest)
+app.command(epilog=info.EPILOG)(info.info)
+app.command(epilog=validate.EPILOG)(validate.validate)
+app.command(epilog=mix.EPILOG)(mix.mix)
+app.command(epilog=preview.EPILOG)(preview.preview)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vpdata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Reads the options that stand before the verb."""
 
 
 def main() -> None:

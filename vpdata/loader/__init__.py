@@ -1,0 +1,1 @@
+"""The loader: a mixture and a window specification enter, windows of frames, actions and masks leave."""

@@ -1,0 +1,167 @@
+"""A stored clip, a start and a window specification enter; one `Window` of frames, actions, state and masks leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpdata.clips.resize import Fit, resize
+from vpdata.errors import VpdataError
+from vpdata.schema import Clip
+from vpdata.shards.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSpec:
+    """What to cut.
+
+    Attributes:
+        num_frames, stride: frames start, start + stride, ... of every camera.
+        horizon: actions start, start + 1, ..., start + horizon - 1.
+        height, width: of the frames, in pixels.
+        fit: how frames of another shape get that size, see `vpdata.clips.resize`.
+        cameras: those to show, in this order; a clip shows those of them that it has, or its first camera alone where
+            it has none of them.
+    """
+
+    num_frames: int
+    stride: int
+    horizon: int
+    height: int
+    width: int
+    fit: Fit = "crop"
+    cameras: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "horizon", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} is not positive")
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise ValueError(f"cameras {self.cameras} are not distinct names")
+
+    @property
+    def span(self) -> int:
+        """Frames of an episode that a window reaches over."""
+        return max((self.num_frames - 1) * self.stride + 1, self.horizon)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Window:
+    """What a model sees of one clip. F is `num_frames`, D the action space's size, S the state space's.
+
+    Attributes:
+        frames: camera -> uint8 (F, height, width, 3), RGB; past the episode's end its last frame repeats.
+        frame_mask: bool (F,), False where a frame repeats so.
+        actions: float64 (horizon, D), row i executed after frame `start + i`, zeros past the last action; None in
+            action-free windows.
+        action_mask: bool (horizon,), False where there is no such action.
+        action_space: its name; None in action-free windows.
+        state: float64 (F, S), observed with the frames; None where there is none and in action-free windows, which
+            show nothing that a video would not.
+        state_space: its name, None where `state` is.
+        instruction: one of the clip's, "" where it has none.
+        key, shard: which clip.
+        start: the first frame, counted in the episode.
+        source: the mixture's name of the data set.
+        position: global position in the stream, None outside one.
+    """
+
+    frames: Mapping[str, NDArray[np.uint8]]
+    frame_mask: NDArray[np.bool_]
+    actions: NDArray[np.float64] | None
+    action_mask: NDArray[np.bool_]
+    action_space: str | None
+    state: NDArray[np.float64] | None
+    state_space: str | None
+    instruction: str
+    key: str
+    shard: str
+    start: int
+    source: str
+    position: int | None
+
+
+def cut_window(
+    dataset: Dataset,
+    clip: Clip,
+    start: int,
+    spec: WindowSpec,
+    *,
+    labelled: bool,
+    source: str,
+    position: int | None = None,
+) -> Window:
+    """Cuts the window that begins at frame `start` of the clip.
+
+    Args:
+        dataset: that the clip belongs to.
+        clip: one with actions, if `labelled`.
+        start: in [0, clip.span.num_starts).
+        spec: what to cut.
+        labelled: whether to show actions and state.
+        source: the name that the window carries.
+        position: that the window carries; where a clip has n instructions, it shows number `position % n`.
+
+    Raises:
+        VpdataError: the window reaches past the clip although the episode goes on.
+        ShardError: the clip's bytes are damaged.
+    """
+    if not 0 <= start < clip.span.num_starts:
+        raise ValueError(f"start {start} is not in [0, {clip.span.num_starts}) of clip {clip.key}")
+    if labelled and not clip.num_actions:
+        raise ValueError(f"clip {clip.key} has no actions")
+    _check_reach(dataset, clip, start, spec, labelled=labelled)
+    wanted = start + spec.stride * np.arange(spec.num_frames)
+    rows, places = np.unique(np.minimum(wanted, clip.num_frames - 1), return_inverse=True)
+    state = dataset.state(clip) if labelled else None
+    actions = dataset.actions(clip) if labelled else None
+    instructions = clip.episode.instructions
+    return Window(
+        frames={
+            camera: resize(
+                dataset.frames(clip, camera, rows.tolist()), height=spec.height, width=spec.width, fit=spec.fit
+            )[places]
+            for camera in window_cameras(clip, spec.cameras)
+        },
+        frame_mask=wanted < clip.num_frames,
+        actions=None if actions is None else _padded(actions[start : start + spec.horizon], spec.horizon),
+        action_mask=np.arange(start, start + spec.horizon) < (clip.num_actions if labelled else 0),
+        action_space=clip.episode.action_space if labelled else None,
+        state=None if state is None else state[rows[places]].astype(np.float64),
+        state_space=None if state is None else clip.episode.state_space,
+        instruction=instructions[(position or 0) % len(instructions)] if instructions else "",
+        key=clip.key,
+        shard=clip.shard,
+        start=clip.span.start + start,
+        source=source,
+        position=position,
+    )
+
+
+def window_cameras(clip: Clip, cameras: tuple[str, ...]) -> tuple[str, ...]:
+    """The cameras that a window of this clip shows: those of `cameras` that it has, or else its first one alone."""
+    stored = tuple(camera.name for camera in clip.episode.cameras)
+    return tuple(name for name in cameras if name in stored) or stored[:1]
+
+
+def _check_reach(dataset: Dataset, clip: Clip, start: int, spec: WindowSpec, *, labelled: bool) -> None:
+    last_frame = start + spec.stride * (spec.num_frames - 1)
+    frames_go_on = clip.span.stop < clip.episode.num_frames
+    actions_go_on = clip.span.start + clip.num_actions < clip.episode.num_actions
+    frames_cut = frames_go_on and last_frame >= clip.num_frames
+    actions_cut = labelled and actions_go_on and start + spec.horizon > clip.num_actions
+    if frames_cut or actions_cut:
+        raise VpdataError(
+            f"a window of {spec.num_frames} frames at stride {spec.stride} with {spec.horizon} actions reaches past "
+            "its clip, although the episode goes on: the data set was made for shorter windows.",
+            path=dataset.path / clip.shard,
+            episode=clip.key,
+            hint=f"Ingest again with `--window-span {spec.span}` or more.",
+        )
+
+
+def _padded(rows: NDArray[np.generic], length: int) -> NDArray[np.float64]:
+    padded = np.zeros((length, *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    return padded

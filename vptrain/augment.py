@@ -1,0 +1,42 @@
+"""Colour jitter: one draw a camera and window, shared by all its frames, so that condition and target agree."""
+
+import math
+
+import torch
+from torch import Tensor
+
+BRIGHTNESS = CONTRAST = SATURATION = 0.2
+HUE = 0.05
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def color_jitter(frames_BVFCHW: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Jitters frames in [-1, 1]: brightness, contrast and saturation by 1 ± 0.2, the hue by ± 0.05 of a circle.
+
+    Contrast is about the mean grey level of the camera's frames; the hue turns in the YIQ plane.
+    """
+    B, V = frames_BVFCHW.shape[:2]
+    draws = torch.rand(B, V, 4, generator=generator).to(frames_BVFCHW) * 2 - 1
+    brightness, contrast, saturation = (1 + draws[..., :3] * BRIGHTNESS)[..., None, None, None, None].unbind(2)
+    x = (frames_BVFCHW + 1) / 2 * brightness
+    luma = torch.tensor(_LUMA, device=x.device, dtype=x.dtype)
+    grey = torch.einsum("bvfchw,c->bvfhw", x, luma)[:, :, :, None]
+    mean = grey.mean(dim=(2, 3, 4, 5), keepdim=True)
+    x = mean + (x - mean) * contrast
+    grey = mean + (grey - mean) * contrast
+    x = grey + (x - grey) * saturation
+    x = torch.einsum("bvij,bvfjhw->bvfihw", _hue_matrices(draws[..., 3] * HUE), x)
+    return x.clamp(0, 1) * 2 - 1
+
+
+def _hue_matrices(turns_BV: Tensor) -> Tensor:
+    """(B, V, 3, 3) matrices that turn RGB's chroma by `turns` of a circle and keep its luma (YIQ, NTSC 1953)."""
+    to_yiq = turns_BV.new_tensor([_LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
+    angle = 2 * math.pi * turns_BV
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    turn = torch.stack(
+        [one, zero, zero, zero, angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos()], dim=-1
+    ).reshape(*angle.shape, 3, 3)
+    matrices: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    return matrices

@@ -1,0 +1,23 @@
+"""Registers the verbs of `vptrain`; nothing else happens here."""
+
+import typer
+
+from vpdata.cli import output
+from vptrain.cli import predict, stages
+
+app = typer.Typer(
+    name="vptrain",
+    help="Train a video model on clips (stage 1), an action head on its features (stage 2), and use both.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+app.command(epilog=stages.STAGE1_EPILOG)(stages.stage1)
+app.command(epilog=stages.STAGE2_EPILOG)(stages.stage2)
+app.command(epilog=predict.EPILOG)(predict.predict)
+
+
+def main() -> None:
+    """Entry point of the `vptrain` command."""
+    output.run(app, prog_name="vptrain")

@@ -1,0 +1,79 @@
+"""`vptrain predict`: predicted against recorded video and actions for held-out clips."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vpdata.cli import output
+from vpdata.mixture.mixture import Mixture
+from vptrain.checkpoint import Checkpoint
+from vptrain.rollout.held_out import overridden, predict_held_out
+from vptrain.training.start import default_device
+
+EPILOG = """
+Examples:
+
+`vptrain predict runs/policy --mixture manifests/demo.toml --out runs/policy/predictions`
+
+`vptrain predict runs/policy/checkpoints/step-00000600 --mixture manifests/demo.toml --out look --steps 30 --guidance 2`
+"""
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run or one of its checkpoints, of stage 1 or 2.")],
+    mixture: Annotated[Path, typer.Option(help="Mixture file whose held-out clips to predict.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions.json, an mp4 and a PNG for each shown window.")],
+    videos: Annotated[int, typer.Option(min=1, help="About how many windows to show; at least one a clip.")] = 8,
+    windows: Annotated[int, typer.Option(min=1, help="About how many windows to measure action errors on.")] = 64,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps. Default: the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale. Default: the model's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler's noise.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
+    ] = None,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Predict held-out clips from their first frames, and compare with what was recorded.
+
+    Actions are compared as root mean squared error in normalised units (2 is the training set's whole range).
+    """
+    checkpoint = Checkpoint.open(run)
+    with output.progress_bar("windows", None) as advance:
+        result = predict_held_out(
+            checkpoint,
+            Mixture.open(mixture),
+            out,
+            sampling=overridden(checkpoint.model.sampling, num_steps=steps, guidance=guidance),
+            num_videos=videos,
+            num_windows=windows,
+            seed=seed,
+            device=device or default_device(),
+            report=advance,
+            text_location=text_encoder,
+        )
+    if as_json:
+        output.print_json(result)
+        return
+    video, actions = result["video"], result["actions"]
+    rows = [
+        {
+            "what": "video PSNR, dB",
+            "predicted": video["psnr"],
+            "baseline": video["baseline_psnr"],
+            "baseline is": "repeating the first frame",
+            "windows": video["num_windows"],
+        }
+    ]
+    if actions is not None:
+        rows.append(
+            {
+                "what": "action error",
+                "predicted": actions["error"],
+                "baseline": actions["baseline_error"],
+                "baseline is": "the mean action",
+                "windows": actions["num_windows"],
+            }
+        )
+    output.print_table(rows, title=f"Held-out predictions, in {out}")

@@ -1,0 +1,244 @@
+"""The configuration of a model and of a run: frozen, typed, and the same shape for every size.
+
+Numbers of the `svd` size are those of the method's public implementation; nothing about them is a literal elsewhere.
+`to_dict` and `from_dict` are inverse and are what checkpoints carry.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from vptrain.errors import VptrainError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetConfig:
+    """Sizes of diffusers' `UNetSpatioTemporalConditionModel` with four levels; widths are multiples of 32."""
+
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
+    addition_embed_dim: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderConfig:
+    """Sizes of diffusers' `AutoencoderKLTemporalDecoder`; one spatial halving a level but the last."""
+
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+    latent_channels: int = 4
+    scaling_factor: float = 0.18215
+
+    @property
+    def downscale(self) -> int:
+        """Pixels a latent cell spans in each direction."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextConfig:
+    """The frozen text encoder: `clip` is a transformers CLIP text model with projection, `hashed` needs no weights."""
+
+    kind: Literal["clip", "hashed"] = "clip"
+    dim: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Output channels of a stage of bottleneck blocks, and the groups of its inner normalisation."""
+
+    planes: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """The vision encoder: one tower a camera over five UNet features, then a fusion of all cameras.
+
+    Attributes:
+        stem: stage over the finest feature.
+        taps: stages over the four coarser features, finest first.
+        merged: stages after each concatenation with a tap, in the same order; the first two halve the resolution.
+        tail: further stages of a tower.
+        fusion: stages over the concatenated towers.
+        body: blocks that keep the last fusion stage's channels: expansion 2, and these groups.
+        temporal_stages: stages of the body that halve time.
+        output_groups: groups of the final normalisation.
+    """
+
+    stem: Stage = Stage(planes=320, groups=10)
+    taps: tuple[Stage, ...] = (
+        Stage(planes=320, groups=10),
+        Stage(planes=640, groups=10),
+        Stage(planes=640, groups=10),
+        Stage(planes=640, groups=10),
+    )
+    merged: tuple[Stage, ...] = (
+        Stage(planes=640, groups=10),
+        Stage(planes=1280, groups=10),
+        Stage(planes=1280, groups=10),
+        Stage(planes=1280, groups=10),
+    )
+    tail: tuple[Stage, ...] = (Stage(planes=864, groups=8), Stage(planes=576, groups=6))
+    fusion: tuple[Stage, ...] = (
+        Stage(planes=1280, groups=10),
+        Stage(planes=960, groups=8),
+        Stage(planes=720, groups=6),
+        Stage(planes=540, groups=5),
+        Stage(planes=420, groups=5),
+    )
+    body_groups: int = 7
+    temporal_stages: int = 3
+    output_groups: int = 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadConfig:
+    """The action head, a 1-D U-Net over the horizon."""
+
+    widths: tuple[int, ...] = (256, 512, 1024)
+    kernel_size: int = 5
+    groups: int = 8
+    time_dim: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    """Defaults of the sampler: Euler on the Karras schedule, constant guidance on video and actions."""
+
+    num_steps: int = 30
+    sigma_max: float = 700.0
+    sigma_min: float = 0.002
+    rho: float = 7.0
+    guidance: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Everything that decides the shape and the meaning of a model.
+
+    Attributes:
+        cameras: canonical names; a tower of the action head each, in this order.
+        num_frames: frames of each camera in a window.
+        stride: recorded frames between two of them.
+        horizon: actions in a window; `num_frames * stride` in the method.
+        action_space: name in `vpdata.spaces` of what the head predicts.
+        image_size: pixels, square.
+        time_ids: fps, motion bucket and noise augmentation as the UNet's added ids.
+        condition_noise: standard deviation of the noise on the first frames, in pixels scaled to [-1, 1].
+        pretrained: where stage 1 starts: a folder or Hub repository in diffusers' Stable Video Diffusion layout,
+            `embedded` for the autoencoder that this package carries and a random UNet, or `random`.
+    """
+
+    name: str = "svd"
+    cameras: tuple[str, ...] = ("wrist", "left", "right")
+    num_frames: int = 8
+    stride: int = 4
+    horizon: int = 32
+    action_space: str = "osc_pose_action"
+    image_size: int = 256
+    time_ids: tuple[float, ...] = (6.0, 100.0, 0.02)
+    condition_noise: float = 0.02
+    pretrained: str = "stabilityai/stable-video-diffusion-img2vid-xt"
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        levels = 2 ** (len(self.head.widths) - 1)
+        if self.horizon % levels:
+            raise VptrainError(f"horizon {self.horizon} is not a multiple of {levels}, which the action head needs.")
+        cell = self.autoencoder.downscale * 2 ** (len(self.unet.block_out_channels) - 1)
+        if self.image_size % cell:
+            raise VptrainError(f"image size {self.image_size} is not a multiple of {cell}, which the UNet needs.")
+
+    @property
+    def latent_size(self) -> int:
+        """Cells of a latent frame in each direction."""
+        return self.image_size // self.autoencoder.downscale
+
+    @property
+    def span(self) -> int:
+        """Recorded frames that a window covers."""
+        return max((self.num_frames - 1) * self.stride + 1, self.horizon)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """How to train one stage.
+
+    Attributes:
+        stage: `stage1` trains the video UNet on every window, `stage2` encoder and head on labelled ones.
+        steps: optimizer steps.
+        batch_size: windows a step.
+        learning_rate: of the video UNet in stage 1, of encoder and head in stage 2.
+        warmup_steps: steps of linear warm-up; a cosine decays to zero at the last step if `decay` is set.
+        drop_rate: probability of dropping text, and independently the first-frame latents, for a whole clip.
+        log_sigma_mean, log_sigma_std: ln sigma is normal with these.
+        clip_norm: gradient norm is clipped to it, None for never.
+        color_jitter: brightness, contrast, saturation and hue, one draw a camera and window.
+        checkpoint_every: steps between checkpoints; the last step always writes one.
+        evaluate_every: steps between losses on held-out windows, with fixed noise; the last step always has one.
+        num_workers: processes that load windows; no number changes what is trained.
+    """
+
+    stage: Literal["stage1", "stage2"]
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int = 0
+    warmup_steps: int = 0
+    decay: bool = False
+    drop_rate: float = 0.1
+    log_sigma_mean: float = 1.0
+    log_sigma_std: float = 1.6
+    clip_norm: float | None = None
+    color_jitter: bool = True
+    checkpoint_every: int = 1000
+    evaluate_every: int = 1000
+    num_workers: int = 2
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as nested plain values, tuples as lists."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+    """The inverse of `to_dict`.
+
+    Raises:
+        VptrainError: a key is unknown.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = set(values) - set(hints)
+    if unknown:
+        raise VptrainError(
+            f"{kind.__name__} has no {', '.join(sorted(unknown))}; this configuration is of another version."
+        )
+    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type[Any], hint), value)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return tuple(_typed(typing.get_args(hint)[0], item) for item in value)
+    if origin is types.UnionType and value is not None:
+        return _typed(next(arg for arg in typing.get_args(hint) if arg is not type(None)), value)
+    return value

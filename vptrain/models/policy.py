@@ -1,0 +1,120 @@
+"""Video Policy: autoencoder, video UNet, vision encoder and action head under one roof.
+
+Parameter names begin with `autoencoder.`, `unet.`, `encoder.` and `head.`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vpdata import spaces
+from vptrain.config import ModelConfig
+from vptrain.models.autoencoder import build_autoencoder
+from vptrain.models.encoder import VisionEncoder
+from vptrain.models.head import ActionHead
+from vptrain.models.unet import VideoUNet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a window is generated from: `latents_BTCHW` of the first frames, `text_BTE`, and the cameras shown."""
+
+    latents_BTCHW: Tensor
+    text_BTE: Tensor
+    layout: tuple[str, ...]
+
+    def without(self, *, latents_B: Tensor | None = None, text_B: Tensor | None = None) -> "Condition":
+        """A copy with latents and text set to zero where the masks are true; None means everywhere."""
+        keep_latents = 0.0 if latents_B is None else (~latents_B)[:, None, None, None, None]
+        keep_text = 0.0 if text_B is None else (~text_B)[:, None, None]
+        return Condition(
+            latents_BTCHW=self.latents_BTCHW * keep_latents, text_BTE=self.text_BTE * keep_text, layout=self.layout
+        )
+
+
+class VideoPolicy(nn.Module):
+    """The whole model. `forward` is the raw network; preconditioning and losses live in `vptrain.objectives`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder = build_autoencoder(config.autoencoder).requires_grad_(False)
+        self.unet = VideoUNet.build(
+            config.unet, autoencoder=config.autoencoder, text=config.text, num_ids=len(config.time_ids)
+        )
+        emb_dim = 4 * config.unet.block_out_channels[0]
+        self.encoder = VisionEncoder(
+            config.encoder,
+            cameras=config.cameras,
+            num_frames=config.num_frames,
+            latent_size=config.latent_size,
+            tap_channels=self.unet.tap_channels(),
+            emb_dim=emb_dim,
+        )
+        channels, frames, height, width = self.encoder.output_shape
+        self.head = ActionHead(
+            config.head,
+            action_dim=spaces.load(config.action_space).size,
+            feature_dim=channels * frames * height * width,
+            emb_dim=emb_dim,
+        )
+
+    @torch.no_grad()
+    def encode_video(self, frames_BVFCHW: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Targets: scaled posterior samples of frames in [-1, 1], (B, T, C, H, W); the first is repeated in front."""
+        B, V, F = frames_BVFCHW.shape[:3]
+        posterior = self.autoencoder.encode(frames_BVFCHW.flatten(0, 2)).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+        latents = (posterior.mean + posterior.std * noise) * self.config.autoencoder.scaling_factor
+        latents = latents.unflatten(0, (B, V * F))
+        return torch.cat([latents[:, :1], latents], dim=1)
+
+    @torch.no_grad()
+    def encode_condition(
+        self, first_BVCHW: Tensor, text_BE: Tensor, *, layout: Sequence[str], generator: torch.Generator
+    ) -> Condition:
+        """The condition for first frames in [-1, 1]: noised, encoded to the mode, unscaled, repeated along time."""
+        B, V = first_BVCHW.shape[:2]
+        noise = torch.randn(first_BVCHW.shape, generator=generator).to(first_BVCHW)
+        noisy = (first_BVCHW + self.config.condition_noise * noise).flatten(0, 1)
+        views = self.autoencoder.encode(noisy).latent_dist.mode().unflatten(0, (B, V))
+        latents = torch.cat([views[:, :1], views.repeat_interleave(self.config.num_frames, dim=1)], dim=1)
+        text = text_BE[:, None].expand(-1, latents.shape[1], -1)
+        return Condition(latents_BTCHW=latents, text_BTE=text, layout=tuple(layout))
+
+    @torch.no_grad()
+    def decode_video(self, latents_BTCHW: Tensor, *, chunk: int = 8) -> Tensor:
+        """Scaled latents to frames (B, V, F, 3, H, W) in [-1, 1]; the repeated first frame is dropped."""
+        B = latents_BTCHW.shape[0]
+        latents = (latents_BTCHW[:, 1:] / self.config.autoencoder.scaling_factor).flatten(0, 1)
+        frames = [self.autoencoder.decode(part, num_frames=1).sample for part in torch.split(latents, chunk)]
+        pixels = torch.cat(frames).clamp(-1, 1)
+        return pixels.reshape(B, -1, self.config.num_frames, *pixels.shape[1:])
+
+    def forward(
+        self,
+        video_BTCHW: Tensor,
+        c_noise_B: Tensor,
+        condition: Condition,
+        *,
+        actions_BAD: Tensor | None = None,
+        stop_gradient: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's outputs for scaled noisy latents and, where given, scaled noisy actions.
+
+        Args:
+            stop_gradient: whether action gradients stop at the UNet's features (as in the paper).
+        """
+        B = video_BTCHW.shape[0]
+        ids = torch.tensor(self.config.time_ids, dtype=torch.float32, device=video_BTCHW.device).expand(B, -1)
+        latents = torch.cat([video_BTCHW, condition.latents_BTCHW], dim=2)
+        output = self.unet.denoise(latents, c_noise_B, text_BTE=condition.text_BTE, ids_BI=ids)
+        if actions_BAD is None:
+            return output.video_BTCHW, None
+        features, emb = output.features, output.time_embedding_BE
+        if stop_gradient:
+            features, emb = {tap: feature.detach() for tap, feature in features.items()}, emb.detach()
+        vision = self.encoder(features, emb, layout=condition.layout).flatten(1)
+        return output.video_BTCHW, self.head(actions_BAD, features_BE=vision, emb_BE=emb)

@@ -1,0 +1,63 @@
+"""The weights that stage 1 starts from."""
+
+from importlib import resources
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
+from safetensors.torch import load_file
+from torch import nn
+
+from vptrain.config import ModelConfig
+from vptrain.errors import VptrainError
+from vptrain.models.policy import VideoPolicy
+from vptrain.models.unet import VideoUNet
+
+EMBEDDED = "embedded"
+RANDOM = "random"
+
+
+def initial_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
+    """A new policy: pretrained parts as `config.pretrained` says, the rest random from `seed`.
+
+    Raises:
+        VptrainError: the pretrained weights cannot be found, or do not fit the configuration.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        policy = VideoPolicy(config)
+    if config.pretrained == EMBEDDED:
+        with resources.as_file(resources.files("vptrain.models") / "tiny" / "autoencoder.safetensors") as file:
+            _load(policy.autoencoder, load_file(file), where=file)
+    elif config.pretrained != RANDOM:
+        for part, kind, subfolder in (
+            (policy.unet, VideoUNet, "unet"),
+            (policy.autoencoder, AutoencoderKLTemporalDecoder, "vae"),
+        ):
+            _load(
+                part,
+                _download(kind, config.pretrained, subfolder).state_dict(),
+                where=f"{config.pretrained}/{subfolder}",
+            )
+    return policy
+
+
+def _download(kind: type[nn.Module], location: str, subfolder: str) -> nn.Module:
+    try:
+        module: nn.Module = kind.from_pretrained(location, subfolder=subfolder)  # type: ignore[attr-defined]
+    except OSError as error:
+        raise VptrainError(
+            f"the pretrained {subfolder} cannot be loaded: {str(error).splitlines()[0]}",
+            path=location,
+            hint="Give a folder in diffusers' layout (--pretrained PATH), or connect to the Hugging Face Hub.",
+        ) from error
+    return module
+
+
+def _load(module: nn.Module, state: dict[str, torch.Tensor], *, where: str | Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise VptrainError(
+            f"the pretrained weights do not fit the model's configuration: {error}", path=where
+        ) from error

@@ -1,0 +1,1 @@
+"""Training objectives: clean latents and actions in, a loss out."""

@@ -1,0 +1,90 @@
+"""The EDM form of v-prediction (Karras et al. 2022, table 1, with sigma_data = 1), and the losses of both stages.
+
+With D = c_skip·x + c_out·F(c_in·x) and weight (sigma²+1)/sigma², the weighted error of D equals the plain error of F
+against the velocity (clean - c_skip·x)/c_out; the losses below use the latter.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vptrain.models.policy import Condition, VideoPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preconditioning:
+    """The four coefficients at noise levels (B,)."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+    c_noise: Tensor
+
+    @classmethod
+    def at(cls, sigma_B: Tensor) -> "Preconditioning":
+        """c_skip = 1/(σ²+1), c_out = -σ/√(σ²+1), c_in = 1/√(σ²+1), c_noise = ln(σ)/4."""
+        scale = (sigma_B.square() + 1).rsqrt()
+        return cls(c_skip=scale.square(), c_out=-sigma_B * scale, c_in=scale, c_noise=sigma_B.log() / 4)
+
+
+def like(values_B: Tensor, reference: Tensor) -> Tensor:
+    """(B,) reshaped to multiply a tensor with a leading B."""
+    return values_B.reshape(-1, *([1] * (reference.ndim - 1)))
+
+
+def draw_sigma(count: int, *, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    """Noise levels with ln(sigma) ~ N(mean, std²), one a window, shared by its frames and actions."""
+    return (mean + std * torch.randn(count, generator=generator)).exp()
+
+
+def denoise(
+    policy: VideoPolicy,
+    video_BTCHW: Tensor,
+    sigma_B: Tensor,
+    condition: Condition,
+    *,
+    actions_BAD: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """The denoised video and actions, D, at noise levels (B,)."""
+    p = Preconditioning.at(sigma_B)
+    scaled_actions = None if actions_BAD is None else actions_BAD * like(p.c_in, actions_BAD)
+    video, actions = policy(video_BTCHW * like(p.c_in, video_BTCHW), p.c_noise, condition, actions_BAD=scaled_actions)
+    denoised = video_BTCHW * like(p.c_skip, video) + video * like(p.c_out, video)
+    if actions is None or actions_BAD is None:
+        return denoised, None
+    return denoised, actions_BAD * like(p.c_skip, actions) + actions * like(p.c_out, actions)
+
+
+def video_loss(
+    policy: VideoPolicy, latents_BTCHW: Tensor, condition: Condition, *, sigma_B: Tensor, noise: Tensor, mask_BT: Tensor
+) -> Tensor:
+    """Stage 1: (B,) mean squared velocity error over the frames that exist (`mask_BT` true)."""
+    p = Preconditioning.at(sigma_B)
+    noisy = latents_BTCHW + noise * like(sigma_B, noise)
+    output, _ = policy(noisy * like(p.c_in, noisy), p.c_noise, condition)
+    target = (latents_BTCHW - noisy * like(p.c_skip, noisy)) / like(p.c_out, noisy)
+    error_BT: Tensor = (output - target).square().mean(dim=(2, 3, 4))
+    return (error_BT * mask_BT).sum(dim=1) / mask_BT.sum(dim=1)
+
+
+def action_loss(
+    policy: VideoPolicy,
+    latents_BTCHW: Tensor,
+    condition: Condition,
+    *,
+    actions_BAD: Tensor,
+    sigma_B: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    mask_BA: Tensor,
+) -> Tensor:
+    """Stage 2: (B,) mean squared velocity error over the actions that exist; video and actions share sigma."""
+    p = Preconditioning.at(sigma_B)
+    noisy = latents_BTCHW + noise * like(sigma_B, noise)
+    noisy_actions = actions_BAD + action_noise * like(sigma_B, action_noise)
+    scaled = noisy_actions * like(p.c_in, noisy_actions)
+    _, output = policy(noisy * like(p.c_in, noisy), p.c_noise, condition, actions_BAD=scaled)
+    target = (actions_BAD - noisy_actions * like(p.c_skip, noisy_actions)) / like(p.c_out, noisy_actions)
+    error_BA: Tensor = (output - target).square().mean(dim=2)
+    return (error_BA * mask_BA).sum(dim=1) / mask_BA.sum(dim=1)

@@ -1,0 +1,1 @@
+"""Complete configurations for known settings, and the scripts that make what the package carries."""

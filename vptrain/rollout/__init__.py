@@ -1,0 +1,1 @@
+"""From a trained policy to behaviour: sampling windows, predicting held-out clips."""

@@ -1,0 +1,148 @@
+"""A checkpoint and a mixture in; a folder with predicted against recorded video and actions of held-out clips out."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vpdata import spaces
+from vpdata.mixture.mixture import Mixture, PlacedClip
+from vptrain.checkpoint import Checkpoint
+from vptrain.config import SamplingConfig
+from vptrain.errors import VptrainError
+from vptrain.models.text import load_text_encoder
+from vptrain.normalize import ActionNormalizer
+from vptrain.rollout.evaluate import ActionErrors, WindowPrediction, predict_windows
+from vptrain.rollout.render import write_strip, write_video
+from vptrain.training.trainer import convertible, spread_windows
+
+RESULT = "predictions.json"
+
+
+def predict_held_out(
+    checkpoint: Checkpoint,
+    mixture: Mixture,
+    out: Path,
+    *,
+    sampling: SamplingConfig,
+    num_videos: int,
+    num_windows: int,
+    seed: int,
+    device: str,
+    report: Callable[[int], None],
+    text_location: str | None = None,
+) -> dict[str, Any]:
+    """Writes `out/predictions.json`, and an mp4 and a PNG for each shown window; returns what the JSON holds.
+
+    Args:
+        checkpoint: of stage 1 (video alone) or stage 2 (video and actions).
+        mixture: whose held-out clips to predict.
+        out: a folder that is empty or does not exist.
+        sampling: how to sample.
+        num_videos: about how many windows to show, at least one a held-out clip.
+        num_windows: about how many labelled windows to measure action errors on.
+        seed: of the sampler's noise.
+        device: to run on.
+        report: called with the number of windows predicted since the last call.
+        text_location: folder or Hub repository of the text encoder, for models that have one.
+
+    Raises:
+        VptrainError: no held-out clip, or a folder that is not empty.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise VptrainError("the folder is not empty.", path=out, hint="Choose another --out.")
+    clips = mixture.held_out_clips()
+    if not clips:
+        raise VptrainError("the mixture holds no episode out.", hint="Make it with `vpdata mix --holdout 0.1`.")
+    policy = checkpoint.load_policy().to(device).eval()
+    normalizer = checkpoint.normalizer if checkpoint.run.stage == "stage2" else None
+    usable = [_as_video(placed, checkpoint) for placed in clips]
+
+    def run(chosen: Sequence[PlacedClip], count: int, *, with_video: bool) -> list[WindowPrediction]:
+        predictions = []
+        for prediction in predict_windows(
+            policy,
+            spread_windows(chosen, checkpoint.model, count=count),
+            text=text,
+            sampling=sampling,
+            seed=seed,
+            normalizer=normalizer,
+            with_video=with_video,
+        ):
+            predictions.append(prediction)
+            report(1)
+        return predictions
+
+    text = load_text_encoder(checkpoint.model.text, location=text_location)
+    shown = run(usable, num_videos, with_video=True)
+    errors = None
+    if normalizer is not None:
+        measured = run([placed for placed in usable if placed.labelled], num_windows, with_video=False)
+        errors = ActionErrors.of(measured, normalizer)
+    out.mkdir(parents=True, exist_ok=True)
+    fps = {placed.clip.key: placed.clip.episode.fps / checkpoint.model.stride for placed in clips}
+    result = {
+        "checkpoint": str(checkpoint.path),
+        "step": checkpoint.step,
+        "sampling": {"num_steps": sampling.num_steps, "guidance": sampling.guidance},
+        "seed": seed,
+        "video": _video_summary(shown),
+        "actions": None if errors is None else errors.to_json(),
+        "clips": [_show(p, i, out, fps=fps[p.window.key], normalizer=normalizer) for i, p in enumerate(shown)],
+    }
+    partial = out / f".{RESULT}.partial"
+    partial.write_text(json.dumps(result, indent=2) + "\n")
+    partial.replace(out / RESULT)
+    return result
+
+
+def _as_video(placed: PlacedClip, checkpoint: Checkpoint) -> PlacedClip:
+    """The clip without its labels where the model cannot predict its actions."""
+    return placed if convertible(placed, checkpoint.model) else placed._replace(labelled=False)
+
+
+def _video_summary(predictions: Sequence[WindowPrediction]) -> dict[str, Any]:
+    values = np.array([prediction.psnr() for prediction in predictions])
+    psnr, baseline = values.mean(axis=0).tolist()
+    return {"num_windows": len(predictions), "psnr": psnr, "baseline_psnr": baseline}
+
+
+def _show(
+    prediction: WindowPrediction, number: int, out: Path, *, fps: float, normalizer: ActionNormalizer | None
+) -> dict[str, Any]:
+    window, stem = prediction.window, f"{number:03d}"
+    write_video(prediction, out / f"{stem}.mp4", fps=fps)
+    write_strip(prediction, out / f"{stem}.png")
+    psnr, baseline = prediction.psnr()
+    actions = None
+    if normalizer is not None and prediction.actions is not None and prediction.recorded_actions is not None:
+        actions = {
+            "predicted": normalizer.restore(prediction.actions).tolist(),
+            "recorded": normalizer.restore(prediction.recorded_actions).tolist(),
+            "mask": window.action_mask.tolist(),
+            "names": [dimension.name for dimension in spaces.load(normalizer.space).dimensions],
+        }
+    return {
+        "source": window.source,
+        "key": window.key,
+        "start": window.start,
+        "instruction": window.instruction,
+        "cameras": list(window.frames),
+        "psnr": psnr,
+        "baseline_psnr": baseline,
+        "video": f"{stem}.mp4",
+        "strip": f"{stem}.png",
+        "actions": actions,
+    }
+
+
+def overridden(sampling: SamplingConfig, *, num_steps: int | None, guidance: float | None) -> SamplingConfig:
+    """The sampling configuration with what the user asked for."""
+    return replace(
+        sampling,
+        num_steps=sampling.num_steps if num_steps is None else num_steps,
+        guidance=sampling.guidance if guidance is None else guidance,
+    )

@@ -1,0 +1,1 @@
+"""Samplers: a denoiser and noise in, clean video and actions out."""

@@ -1,0 +1,127 @@
+"""Sets a run up, new or resumed: a mixture file and configurations in, a `Trainer` out."""
+
+from pathlib import Path
+
+import torch
+
+from vpdata.mixture.mixture import Mixture
+from vptrain.checkpoint import Checkpoint
+from vptrain.config import ModelConfig, RunConfig
+from vptrain.errors import VptrainError
+from vptrain.models.pretrained import initial_policy
+from vptrain.models.text import load_text_encoder
+from vptrain.normalize import ActionNormalizer
+from vptrain.training.trainer import Trainer, convertible
+
+
+def start_stage1(
+    mixture_file: Path,
+    folder: Path,
+    *,
+    model: ModelConfig,
+    run: RunConfig,
+    device: str,
+    text_location: str | None = None,
+) -> Trainer:
+    """A new stage-1 run.
+
+    Raises:
+        VptrainError: the folder holds a run, or the pretrained weights cannot be loaded.
+        MixtureError: the mixture cannot be opened.
+    """
+    _refuse_existing(folder)
+    mixture = Mixture.open(mixture_file)
+    return Trainer(
+        folder=folder,
+        run=run,
+        policy=initial_policy(model, seed=run.seed).to(device),
+        text=load_text_encoder(model.text, location=text_location),
+        mixture=mixture,
+        mixture_file=str(mixture_file),
+        normalizer=ActionNormalizer.fit(mixture.training_clips(), space=model.action_space),
+    )
+
+
+def start_stage2(
+    mixture_file: Path, folder: Path, *, stage1: Path, run: RunConfig, device: str, text_location: str | None = None
+) -> Trainer:
+    """A new stage-2 run on the video UNet of a stage-1 run or checkpoint.
+
+    Raises:
+        VptrainError: the folder holds a run, there is no such checkpoint, or a labelled source's actions do not
+            convert to the model's action space.
+        MixtureError: the mixture cannot be opened, or has no labelled windows.
+    """
+    _refuse_existing(folder)
+    checkpoint = Checkpoint.open(stage1)
+    mixture = Mixture.open(mixture_file).labelled_only()
+    _check_labelled(mixture, checkpoint.model)
+    return Trainer(
+        folder=folder,
+        run=run,
+        policy=checkpoint.load_policy().to(device),
+        text=load_text_encoder(checkpoint.model.text, location=text_location),
+        mixture=mixture,
+        mixture_file=str(mixture_file),
+        normalizer=ActionNormalizer.fit(mixture.training_clips(), space=checkpoint.model.action_space),
+    )
+
+
+def resume(mixture_file: Path, folder: Path, *, device: str, text_location: str | None = None) -> Trainer:
+    """A run as its latest checkpoint left it: weights, optimizer and data position.
+
+    Raises:
+        VptrainError: there is no checkpoint, or the mixture is not the one that the run was trained on.
+    """
+    checkpoint = Checkpoint.open(folder)
+    mixture = Mixture.open(mixture_file)
+    if checkpoint.run.stage == "stage2":
+        mixture = mixture.labelled_only()
+    if mixture.digest != checkpoint.data.digest:
+        raise VptrainError(
+            f"the mixture is another one than this run was trained on ({mixture.digest[:12]}… where the checkpoint "
+            f"says {checkpoint.data.digest[:12]}…).",
+            path=mixture_file,
+            hint="Restore the mixture file and its data sets, or begin a new run in another folder.",
+        )
+    return Trainer(
+        folder=folder,
+        run=checkpoint.run,
+        policy=checkpoint.load_policy().to(device),
+        text=load_text_encoder(checkpoint.model.text, location=text_location),
+        mixture=mixture,
+        mixture_file=str(mixture_file),
+        normalizer=checkpoint.normalizer,
+        step=checkpoint.step,
+        optimizer_state=checkpoint.optimizer_state(),
+    )
+
+
+def default_device() -> str:
+    """`cuda` where there is a GPU, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _refuse_existing(folder: Path) -> None:
+    if (folder / "run.json").exists():
+        raise VptrainError(
+            "there is a run in this folder.", path=folder, hint="Go on with --resume, or choose another --out."
+        )
+
+
+def _check_labelled(mixture: Mixture, model: ModelConfig) -> None:
+    for placed in mixture.training_clips():
+        if not convertible(placed, model):
+            raise VptrainError(
+                f"source {placed.source} has actions in {placed.clip.episode.action_space}, which do not convert to "
+                f"{model.action_space}, what the model predicts.",
+                path=placed.dataset.path,
+                hint=f"Make the mixture again with `--withhold {placed.source}`: its video still trains stage 1.",
+            )
+        if not {camera.name for camera in placed.clip.episode.cameras} & set(model.cameras):
+            raise VptrainError(
+                f"source {placed.source} has none of the model's cameras {', '.join(model.cameras)}.",
+                path=placed.dataset.path,
+                episode=placed.clip.key,
+                hint=f"Ingest it with `--camera {model.cameras[0]}=NAME`, or `--withhold {placed.source}`.",
+            )

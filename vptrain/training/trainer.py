@@ -1,0 +1,267 @@
+"""The training loop of both stages. What it writes: RUN/run.json, RUN/metrics.jsonl and RUN/checkpoints/."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vpdata import spaces
+from vpdata.loader.loader import batches
+from vpdata.loader.window import Window, cut_window
+from vpdata.mixture.mixture import Mixture, PlacedClip
+from vptrain.batch import Batch, make_batches, window_spec
+from vptrain.checkpoint import DataPosition, save_checkpoint
+from vptrain.config import ModelConfig, RunConfig, to_dict
+from vptrain.errors import VptrainError
+from vptrain.models.policy import VideoPolicy
+from vptrain.models.text import CachedText
+from vptrain.normalize import ActionNormalizer
+from vptrain.training.metrics import MetricsLog
+from vptrain.training.step import mean_loss, step_generator
+
+LOG_EVERY = 10
+EVALUATION_WINDOWS = 16
+EVALUATION_SEED = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a run reports after every step."""
+
+    step: int
+    loss: float
+    windows_per_second: float
+    data_wait_share: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Trainer:
+    """One run, new or resumed.
+
+    Attributes:
+        folder: the run's folder.
+        run: how to train.
+        policy: on its device; the parts that the stage does not train are frozen here.
+        text: encodes instructions.
+        mixture: as opened; stage 2 uses its labelled part.
+        mixture_file: where it was read from, for the checkpoints.
+        normalizer: of actions; required in stage 2.
+        step: steps done.
+    """
+
+    folder: Path
+    run: RunConfig
+    policy: VideoPolicy
+    text: CachedText
+    mixture: Mixture
+    mixture_file: str
+    normalizer: ActionNormalizer | None
+    step: int = 0
+    optimizer_state: dict[str, object] | None = None
+
+    def train(self, report: Callable[[Progress], None]) -> None:
+        """Trains to the last step, writing metrics and checkpoints.
+
+        Raises:
+            VptrainError: the loss is not finite, or a checkpoint cannot be written.
+        """
+        parameters = trainable(self.policy, self.run)
+        optimizer = torch.optim.Adam(parameters, lr=self.run.learning_rate)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._describe(num_parameters=sum(parameter.numel() for parameter in parameters))
+        log = MetricsLog(self.folder / "metrics.jsonl", step=self.step)
+        clock = _Clock(log.seconds)
+        held_out = self._held_out_batches()
+        losses: list[float] = []
+        for windows in clock.waiting(self._windows()):
+            loss = self._update(windows, parameters, optimizer)
+            self.step += 1
+            losses.append(loss)
+            clock.count(len(windows))
+            if self.step % LOG_EVERY == 0 or self.step == self.run.steps:
+                log.append(step=self.step, loss=sum(losses) / len(losses), **clock.values(), learning_rate=self._rate())
+                losses.clear()
+            if held_out and (self.step % self.run.evaluate_every == 0 or self.step == self.run.steps):
+                log.append(step=self.step, held_out_loss=self._evaluate(held_out))
+            if self.step % self.run.checkpoint_every == 0 or self.step == self.run.steps:
+                self._save(optimizer)
+            report(
+                Progress(
+                    step=self.step,
+                    loss=loss,
+                    windows_per_second=clock.windows_per_second,
+                    data_wait_share=clock.data_wait_share,
+                )
+            )
+
+    def _windows(self) -> Iterator[list[Window]]:
+        size = self.run.batch_size
+        return batches(
+            self.mixture,
+            window_spec(self.policy.config),
+            batch_size=size,
+            start=self.step * size,
+            stop=self.run.steps * size,
+            num_workers=self.run.num_workers,
+        )
+
+    def _update(
+        self, windows: Sequence[Window], parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer
+    ) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate()
+        optimizer.zero_grad(set_to_none=True)
+        generator = step_generator(self.run, self.step)
+        total = 0.0
+        for batch in self._batches(windows):
+            share = len(batch) / len(windows)
+            loss = share * mean_loss(self.policy, [batch], text=self.text, run=self.run, generator=generator)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        if not math.isfinite(total):
+            size = self.run.batch_size
+            raise VptrainError(
+                f"the loss of step {self.step + 1} is {total}: its windows are at positions {self.step * size} to "
+                f"{(self.step + 1) * size - 1} of the mixture.",
+                path=self.folder,
+                hint="The last checkpoint is whole; lower the learning rate (--lr) or look at those windows.",
+            )
+        if self.run.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, self.run.clip_norm)
+        optimizer.step()
+        return total
+
+    def _batches(self, windows: Sequence[Window]) -> list[Batch]:
+        return make_batches(windows, normalizer=self.normalizer if self.run.stage == "stage2" else None)
+
+    def _rate(self) -> float:
+        rate = self.run.learning_rate
+        if self.step < self.run.warmup_steps:
+            return rate * (self.step + 1) / self.run.warmup_steps
+        if not self.run.decay:
+            return rate
+        done = (self.step - self.run.warmup_steps) / max(1, self.run.steps - self.run.warmup_steps)
+        return rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _held_out_batches(self) -> list[Batch]:
+        clips = self.mixture.held_out_clips()
+        if self.run.stage == "stage2":
+            clips = [placed for placed in clips if convertible(placed, self.policy.config)]
+        return self._batches(spread_windows(clips, self.policy.config, count=EVALUATION_WINDOWS))
+
+    @torch.no_grad()
+    def _evaluate(self, held_out: Sequence[Batch]) -> float:
+        generator = step_generator(self.run, EVALUATION_SEED)
+        return mean_loss(self.policy, held_out, text=self.text, run=self.run, generator=generator).item()
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        save_checkpoint(
+            self.folder,
+            step=self.step,
+            policy=self.policy,
+            run=self.run,
+            normalizer=self.normalizer,
+            data=DataPosition(
+                mixture=self.mixture_file, digest=self.mixture.digest, position=self.step * self.run.batch_size
+            ),
+            optimizer_state=optimizer.state_dict(),
+        )
+
+    def _describe(self, *, num_parameters: int) -> None:
+        values = {
+            "model": to_dict(self.policy.config),
+            "run": to_dict(self.run),
+            "mixture": self.mixture_file,
+            "trainable_parameters": num_parameters,
+            "parameters": sum(parameter.numel() for parameter in self.policy.parameters()),
+        }
+        (self.folder / "run.json").write_text(json.dumps(values, indent=2) + "\n")
+
+
+class _Clock:
+    """Wall time of a run and the share of it spent waiting for data."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self._before = seconds_before
+        self._begin = time.monotonic()
+        self._waited = 0.0
+        self._windows = 0
+
+    def waiting(self, source: Iterator[list[Window]]) -> Iterator[list[Window]]:
+        """Passes windows on and measures the waits for them."""
+        while True:
+            asked = time.monotonic()
+            windows = next(source, None)
+            self._waited += time.monotonic() - asked
+            if windows is None:
+                return
+            yield windows
+
+    def count(self, windows: int) -> None:
+        """Notes trained windows."""
+        self._windows += windows
+
+    @property
+    def _elapsed(self) -> float:
+        return max(time.monotonic() - self._begin, 1e-9)
+
+    @property
+    def windows_per_second(self) -> float:
+        """Since this process began to train."""
+        return self._windows / self._elapsed
+
+    @property
+    def data_wait_share(self) -> float:
+        """Since this process began to train."""
+        return self._waited / self._elapsed
+
+    def values(self) -> dict[str, float]:
+        """For the metrics log."""
+        return {
+            "seconds": self._before + self._elapsed,
+            "windows_per_second": self.windows_per_second,
+            "data_wait_share": self.data_wait_share,
+        }
+
+
+def trainable(policy: VideoPolicy, run: RunConfig) -> list[nn.Parameter]:
+    """Freezes all but what the stage trains, and returns that: the UNet in stage 1, encoder and head in stage 2."""
+    parts = [policy.unet] if run.stage == "stage1" else [policy.encoder, policy.head]
+    policy.requires_grad_(False)
+    for part in parts:
+        part.requires_grad_(True)
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+def convertible(placed: PlacedClip, config: ModelConfig) -> bool:
+    """Whether a clip has actions that the model can predict."""
+    space = placed.clip.episode.action_space
+    return placed.labelled and space is not None and spaces.can_convert(space, config.action_space)
+
+
+def spread_windows(clips: Sequence[PlacedClip], config: ModelConfig, *, count: int) -> list[Window]:
+    """About `count` windows with evenly spaced starts: the same number of every clip, at least one."""
+    windows = []
+    per_clip = max(1, count // max(1, len(clips)))
+    for placed in clips:
+        starts = placed.clip.num_labelled_starts if placed.labelled else placed.clip.span.num_starts
+        for i in range(min(per_clip, starts)):
+            start = starts * (2 * i + 1) // (2 * per_clip)
+            windows.append(
+                cut_window(
+                    placed.dataset,
+                    placed.clip,
+                    start,
+                    window_spec(config),
+                    labelled=placed.labelled,
+                    source=placed.source,
+                )
+            )
+    return windows
