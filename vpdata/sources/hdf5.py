@@ -1,0 +1,185 @@
+"""What the HDF5 sources share: opening, checking and reading in slices.
+
+Enters: the path of an HDF5 file, or datasets in an open one. Leaves: checked cameras and arrays, an `EpisodeReader`, or
+a SourceError that says which file, episode and dataset is wrong.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vpdata.errors import SourceError
+from vpdata.schema import Camera
+from vpdata.sources import SourceOptions
+
+EXTENSIONS = frozenset({".hdf5", ".h5"})
+FRAMES_PER_READ = 32
+CHUNK_CACHE_BYTES = 8 * 2**20  # a slab of whole chunks of one camera, so that neighbouring reads inflate it once
+
+Images = NDArray[np.uint8]
+Array = NDArray[np.generic]
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file, opened for reading.
+
+    Raises:
+        SourceError: the file is missing, empty, truncated, or something else.
+    """
+    if not path.is_file():
+        raise SourceError("there is no such file.", path=path, hint="Check the path.")
+    if path.stat().st_size == 0:
+        raise SourceError("the file is empty (0 bytes).", path=path, hint="Copy or download it again.")
+    if not h5py.is_hdf5(path):
+        raise SourceError("this is not an HDF5 file.", path=path, hint="Check the path, or choose another source.")
+    with reading(path):
+        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
+    with file:
+        yield file
+
+
+@contextmanager
+def reading(path: Path, *, episode: str | None = None) -> Iterator[None]:
+    """Turns what h5py raises on damaged bytes (OSError, RuntimeError) into a SourceError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise SourceError(
+            f"the HDF5 file is damaged or truncated ({error}).",
+            path=path,
+            episode=episode,
+            hint="Copy or download it again.",
+        ) from error
+
+
+def json_attribute(holder: h5py.Group, name: str) -> dict[str, Any]:
+    """An attribute that holds a JSON object; empty where the attribute is missing."""
+    try:
+        value: dict[str, Any] = json.loads(holder.attrs.get(name, "{}"))
+    except ValueError as error:
+        raise SourceError(f"attribute {name!r} of {holder.name} is not JSON.", path=holder.file.filename) from error
+    return value
+
+
+def frame_rate(recorded: float | None, options: SourceOptions, *, default: float, path: Path) -> float:
+    """The recorded rate, or else the one the user says, or else the source's default.
+
+    Raises:
+        SourceError: the user says another rate than the recording; only videos are resampled.
+    """
+    if recorded is not None and options.fps is not None and recorded != options.fps:
+        raise SourceError(
+            f"the recording was made at {recorded:g} fps and is not resampled to {options.fps:g}.",
+            path=path,
+            hint="Leave --fps out.",
+        )
+    return float(recorded or options.fps or default)
+
+
+def wrist_first(cameras: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(canonical name, recorded name) pairs with the wrist cameras first, otherwise as given."""
+    return sorted(cameras.items(), key=lambda pair: "wrist" not in pair[0])
+
+
+def dataset(group: h5py.Group, name: str, *, path: Path, episode: str | None) -> h5py.Dataset:
+    """The dataset of that name. Raises SourceError, listing those that are there."""
+    found = group.get(name)
+    if not isinstance(found, h5py.Dataset):
+        there = ", ".join(key for key in group if isinstance(group[key], h5py.Dataset)) or "none"
+        raise SourceError(f"{group.name} has no dataset {name!r}; datasets there: {there}.", path=path, episode=episode)
+    return found
+
+
+def camera_dataset(group: h5py.Group, name: str, *, camera: str, path: Path, episode: str) -> h5py.Dataset:
+    """The images of a camera. Raises SourceError, listing the cameras that are there."""
+    found = group.get(name)
+    if not isinstance(found, h5py.Dataset):
+        there = ", ".join(key for key, item in group.items() if getattr(item, "dtype", None) == np.uint8)
+        raise SourceError(
+            f"camera {camera!r} is to come from {name!r}, which is not in this episode; cameras there: "
+            f"{there or 'none'}.",
+            path=path,
+            episode=episode,
+            hint="Choose with --camera NAME=RECORDED_NAME.",
+        )
+    return found
+
+
+def raw_camera(images: h5py.Dataset, *, name: str, recorded_name: str, path: Path, episode: str) -> Camera:
+    """Describes a camera stored as uint8 (N, H, W, 3). Raises SourceError for any other dtype or shape."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
+        raise SourceError(
+            f"camera {recorded_name!r} is {images.dtype} {images.shape}, not uint8 (frames, height, width, 3).",
+            path=path,
+            episode=episode,
+        )
+    return Camera(name=name, recorded_name=recorded_name, height=images.shape[1], width=images.shape[2])
+
+
+def equal_length(lengths: Mapping[str, int], *, path: Path, episode: str) -> int:
+    """The one length that all of these have. Raises SourceError, naming them, where they differ."""
+    if len(set(lengths.values())) != 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise SourceError(
+            f"lengths differ, so frames and actions cannot be paired: {listed}.",
+            path=path,
+            episode=episode,
+            hint="Record or render this episode again.",
+        )
+    return next(iter(lengths.values()))
+
+
+def check_array(values: Array, *, name: str, size: int, path: Path, episode: str) -> Array:
+    """An array of finite numbers (N, size). Raises SourceError otherwise."""
+    if values.ndim != 2 or values.shape[1] != size:
+        raise SourceError(
+            f"{name} has shape {values.shape}, not (steps, {size}).",
+            path=path,
+            episode=episode,
+            hint="Was this recorded with another robot? Check --source.",
+        )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise SourceError(
+            f"{name} has NaN or infinity in {len(bad)} of {len(values)} steps, first at step {bad[0]}.",
+            path=path,
+            episode=episode,
+        )
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdf5Reader:
+    """An `EpisodeReader` over datasets of an open file.
+
+    Attributes:
+        images: canonical camera name -> dataset whose rows are frames.
+        to_rgb: turns one row into an RGB, upright `HWC` frame; gets the camera's canonical name, the frame's index and
+            the row.
+    """
+
+    path: Path
+    episode: str
+    images: Mapping[str, h5py.Dataset]
+    to_rgb: Callable[[str, int, Images], Images]
+    actions: Array | None
+    state: Array | None
+
+    def frames(self, camera: str, start: int, stop: int) -> Iterator[Images]:
+        """Yields RGB `HWC` frames [start, stop) of the camera with that canonical name."""
+        images = self.images[camera]
+        if not 0 <= start <= stop <= len(images):
+            raise IndexError(f"frames [{start}, {stop}) of {len(images)}")
+        for first in range(start, stop, FRAMES_PER_READ):
+            with reading(self.path, episode=f"{self.episode}, camera {camera}"):
+                block: Images = images[first : min(first + FRAMES_PER_READ, stop)]
+            for index, row in enumerate(block, first):
+                yield self.to_rgb(camera, index, row)

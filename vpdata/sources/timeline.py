@@ -1,0 +1,140 @@
+"""When the frames of a video are shown, read from its packets without decoding.
+
+Enters: a video file and the rate to read it at. Leaves: an open container, or a `Timeline` that says which frame of the
+video is shown at each frame that is read.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vpdata.errors import SourceError
+
+COPY_HINT = "Copy or download it again."
+ENCODE_HINT = "If a player shows it right, encode it again: ffmpeg -i FILE -c:v libx264 -crf 16 OUT.mp4"
+LEAST_COVERED = Fraction(1, 10)  # of the last frame's time, or else it is not read
+ROUNDING_SECONDS = 0.25  # by which a whole file's announced duration may exceed its frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """When the frames of a video are shown.
+
+    Attributes:
+        timestamps: of the video's frames in the order shown, in ticks of the stream's time base.
+        fps: the constant rate at which the video is read.
+        shown: for every frame that is read, the index of the video's frame shown at that time.
+    """
+
+    timestamps: tuple[int, ...]
+    fps: Fraction
+    shown: tuple[int, ...]
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """An open container and its best video stream. Raises SourceError, saying what the file is instead."""
+    if not path.is_file():
+        raise SourceError("there is no such file.", path=path, hint="Check the path.")
+    if path.stat().st_size == 0:
+        raise SourceError("the file is empty (0 bytes).", path=path, hint=COPY_HINT)
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except av.FFmpegError as error:
+        with path.open("rb") as file:
+            is_mp4 = file.read(8)[4:] == b"ftyp"
+        what = (
+            "this MP4 was cut off before its index ('moov') was written."
+            if is_mp4
+            else f"FFmpeg does not recognise this as a video ({error.strerror})."
+        )
+        raise SourceError(what, path=path, hint=COPY_HINT if is_mp4 else "Is it one? Check the file.") from error
+    with container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise SourceError("the file has no video stream.", path=path, hint="Give a file with pictures.")
+        yield container, stream
+
+
+def read_timeline(path: Path, *, fps: float | None) -> Timeline:
+    """Reads the timestamps of a video.
+
+    Args:
+        path: the video.
+        fps: the constant rate to read it at. None: the video's average rate where that shows every frame once, or else
+            (variable frame rate) its average rate rounded to a whole number.
+
+    Raises:
+        SourceError: the file is no video, is shorter than it says, or has no timestamps.
+    """
+    with open_video(path) as (container, stream):
+        timestamps = _read_timestamps(container, stream, path)
+        ticks_per_second = 1 / stream.time_base
+        average = stream.average_rate or stream.guessed_rate
+    if fps is not None:
+        rate = Fraction(fps).limit_denominator(100_000)
+        return Timeline(timestamps=timestamps, fps=rate, shown=_shown(timestamps, ticks_per_second / rate))
+    if not average:
+        raise SourceError("the video does not say its frame rate.", path=path, hint="Say it with --fps.")
+    shown = _shown(timestamps, ticks_per_second / average)
+    if shown != tuple(range(len(timestamps))):
+        seconds = (timestamps[-1] - timestamps[0]) / ticks_per_second
+        average = Fraction(max(1, round((len(timestamps) - 1) / seconds)))
+        shown = _shown(timestamps, ticks_per_second / average)
+    return Timeline(timestamps=timestamps, fps=average, shown=shown)
+
+
+def _read_timestamps(container: Any, stream: Any, path: Path) -> tuple[int, ...]:
+    """Timestamps of all frames that are to be shown, in order. Raises SourceError where some frames are missing."""
+    num_packets, timestamps, end_ticks = 0, set(), 0
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:  # the end of the stream
+                continue
+            if packet.is_corrupt:
+                raise SourceError(f"packet {num_packets} is marked as corrupt.", path=path, hint=COPY_HINT)
+            num_packets += 1
+            if packet.is_discard:  # cut away by an edit list
+                continue
+            if packet.pts is None:
+                raise SourceError("the video's frames have no timestamps.", path=path, hint=ENCODE_HINT)
+            timestamps.add(packet.pts)
+            end_ticks = max(end_ticks, packet.pts + (packet.duration or 0))
+    except av.FFmpegError as error:
+        raise SourceError(
+            f"the file does not read to its end ({error.strerror}).", path=path, hint=COPY_HINT
+        ) from error
+    if not timestamps or stream.frames > num_packets:
+        raise SourceError(
+            f"the file announces {stream.frames} frames and holds {num_packets}: it is truncated.",
+            path=path,
+            hint=COPY_HINT,
+        )
+    if len(container.streams) == 1 and container.duration:
+        announced, end = container.duration / av.time_base, float(end_ticks * stream.time_base)
+        if announced - end > max(ROUNDING_SECONDS, 2 * end / len(timestamps)):
+            raise SourceError(
+                f"the file announces {announced:.2f} s and its frames end at {end:.2f} s: it is truncated.",
+                path=path,
+                hint=COPY_HINT,
+            )
+    return tuple(sorted(timestamps))
+
+
+def _shown(timestamps: tuple[int, ...], ticks_per_frame: Fraction) -> tuple[int, ...]:
+    """For each frame that is read, the index of the last frame of the video that is not later.
+
+    Timestamps are rounded to ticks, so the time since the first one is right to one tick, which is allowed for. The
+    last frame is taken to be shown as long as the mean frame.
+    """
+    ticks = [timestamp - timestamps[0] for timestamp in timestamps]
+    mean = Fraction(ticks[-1], len(ticks) - 1) if len(ticks) > 1 else ticks_per_frame
+    num_frames = max(1, math.ceil((ticks[-1] + mean) / ticks_per_frame - LEAST_COVERED))
+    return tuple(bisect_right(ticks, math.floor(k * ticks_per_frame) + 1) - 1 for k in range(num_frames))

@@ -1,0 +1,208 @@
+"""Videos: any file that FFmpeg reads, action-free.
+
+Enters: a video of constant or variable frame rate. Leaves: one episode a file, at a constant rate, upright. Frame k of
+the episode is what a player shows k / fps seconds after the first frame: the last one whose timestamp is not later.
+Audio is ignored; of several video streams FFmpeg's best one is read.
+
+The timestamps of all packets are read first (`timeline`), so that the number of frames is known without decoding;
+decoding must then give exactly these frames.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from vpdata.errors import SourceError, VpdataError
+from vpdata.schema import Camera, Episode
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key
+from vpdata.sources.timeline import COPY_HINT, ENCODE_HINT, Timeline, open_video, read_timeline
+
+EXTENSIONS = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
+    | {".ts", ".webm", ".wmv"}
+)
+RECORDED_NAME = "main"
+STRICT_DECODING = {"err_detect": "crccheck+bitstream+buffer+explode"}
+MAX_KEPT_BYTES = 512 * 2**20  # of decoded frames, for ranges that overlap the one before
+
+Images = NDArray[np.uint8]
+
+
+class Video:
+    """The `video` source."""
+
+    name = "video"
+
+    def find(self, path: Path) -> Sequence[SourceFile]:
+        """The videos at `path` in natural order, in a folder by extension. Raises SourceError where there is none."""
+        return find_files(path, extensions=EXTENSIONS, kind="video")
+
+    def episodes(self, file: SourceFile, options: SourceOptions) -> Iterator[Episode | VpdataError]:
+        """The one episode of the file.
+
+        Raises:
+            SourceError: the file is no video, or is broken in a way that shows without decoding all of it.
+        """
+        path = file.path
+        refuse_filter_key(options, path=path)
+        timeline = read_timeline(path, fps=options.fps)
+        with _Decoder(path, timeline) as decoder:
+            height, width, _ = decoder.rgb(0).shape
+        camera = Camera(name=_camera_name(options, path), recorded_name=RECORDED_NAME, height=height, width=width)
+        fps = float(timeline.fps)
+        yield Episode(
+            source=self.name,
+            file=file.name,
+            episode_id=path.stem,
+            content_digest=content_digest(
+                file_digest(path), source=self.name, episode_id="", cameras=(camera,), fps=fps, options=options
+            ),
+            num_frames=len(timeline.shown),
+            num_actions=0,
+            fps=fps,
+            cameras=(camera,),
+            instructions=(options.instruction,) if options.instruction else (),
+        )
+
+    @contextmanager
+    def open(self, file: SourceFile, episode: Episode, options: SourceOptions) -> Iterator[EpisodeReader]:
+        """Opens the episode that `episodes` described."""
+        timeline = read_timeline(file.path, fps=options.fps)
+        with _Decoder(file.path, timeline) as decoder:
+            yield VideoReader(decoder, timeline, episode.cameras[0])
+
+
+SOURCE = Video()
+
+
+class VideoReader:
+    """An `EpisodeReader` over one video. A range that overlaps the one before does not decode its frames again."""
+
+    actions = None
+    state = None
+
+    def __init__(self, decoder: "_Decoder", timeline: Timeline, camera: Camera) -> None:
+        self._decoder = decoder
+        self._shown = timeline.shown
+        self._camera = camera
+
+    def frames(self, camera: str, start: int, stop: int) -> Iterator[Images]:
+        """Yields RGB `HWC` frames [start, stop).
+
+        Raises:
+            SourceError: the video does not decode without errors to the frames that its timestamps announce.
+        """
+        if camera != self._camera.name:
+            raise KeyError(camera)
+        if not 0 <= start <= stop <= len(self._shown):
+            raise IndexError(f"frames [{start}, {stop}) of {len(self._shown)}")
+        self._decoder.forget_before(self._shown[start] if start < stop else 0)
+        for index in self._shown[start:stop]:
+            frame = self._decoder.rgb(index)
+            if frame.shape[:2] != (self._camera.height, self._camera.width):
+                raise self._decoder.error(f"frame {index} is {frame.shape[:2]}: the size changes.", ENCODE_HINT)
+            yield frame
+
+
+class _Decoder:
+    """Decodes from the start to the end once, keeping what later ranges may ask for again."""
+
+    def __init__(self, path: Path, timeline: Timeline) -> None:
+        self._path = path
+        self._timestamps = timeline.timestamps
+        self._reformatter = VideoReformatter()
+        self._kept: deque[Any] = deque()
+        self._restart()
+
+    def __enter__(self) -> "_Decoder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoded.close()
+        self._kept.clear()
+
+    def rgb(self, index: int) -> Images:
+        """The video's frame `index` as RGB `HWC`, upright."""
+        if index < self._first:  # only after more than MAX_KEPT_BYTES of overlap
+            self._decoded.close()
+            self._restart()
+        while index >= self._first + len(self._kept):
+            self._kept.append(next(self._decoded))
+            if len(self._kept) * _num_bytes(self._kept[0]) > MAX_KEPT_BYTES:
+                self.forget_before(self._first + 1)
+        frame = self._kept[index - self._first]
+        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return self._upright(cast(Images, pixels), frame)
+
+    def forget_before(self, index: int) -> None:
+        """Lets go of kept frames before `index`."""
+        while self._kept and self._first < index:
+            self._kept.popleft()
+            self._first += 1
+
+    def error(self, what: str, hint: str) -> SourceError:
+        """An error about this video."""
+        return SourceError(what, path=self._path, hint=hint)
+
+    def _restart(self) -> None:
+        self._kept.clear()
+        self._first = 0
+        self._decoded = self._decode()
+
+    def _decode(self) -> Any:
+        with open_video(self._path) as (container, stream):
+            stream.codec_context.options = STRICT_DECODING
+            frames = container.decode(stream)
+            for index, timestamp in enumerate(self._timestamps):
+                where = f"at frame {index} of {len(self._timestamps)}"
+                try:
+                    frame = next(frames, None)
+                except av.FFmpegError as error:
+                    raise self.error(f"the video does not decode {where} ({error.strerror}).", COPY_HINT) from error
+                if frame is None:
+                    raise self.error(f"decoding ends early, {where}.", COPY_HINT)
+                if frame.is_corrupt:
+                    raise self.error(f"the decoder reports a corrupt picture {where}.", COPY_HINT)
+                if frame.pts != timestamp:
+                    raise self.error(
+                        f"the decoder gives timestamp {frame.pts} {where}, where packets announce {timestamp}.",
+                        ENCODE_HINT,
+                    )
+                yield frame
+
+    def _upright(self, pixels: Images, frame: Any) -> Images:
+        """Applies the display matrix, which takes a stored (x, y) to a shown (a x + c y, b x + d y) up to an offset."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return pixels
+        a, b, _, c, d = (int(value) for value in np.sign(np.frombuffer(data, np.int32)[:5]))
+        if b == c == 0:
+            return np.ascontiguousarray(pixels[::d, ::a])
+        if a == d == 0:
+            return np.ascontiguousarray(pixels.transpose(1, 0, 2)[::b, ::c])
+        raise self.error(f"it is to be shown turned by {frame.rotation} degrees, not a multiple of 90.", ENCODE_HINT)
+
+
+def _num_bytes(frame: Any) -> int:
+    return sum(plane.buffer_size for plane in frame.planes)
+
+
+def _camera_name(options: SourceOptions, path: Path) -> str:
+    if not options.cameras:
+        return RECORDED_NAME
+    if list(options.cameras.values()) != [RECORDED_NAME]:
+        asked = ", ".join(f"{name}={recorded}" for name, recorded in options.cameras.items())
+        raise SourceError(
+            f"a video has one camera, {RECORDED_NAME!r}, not {asked}.",
+            path=path,
+            hint=f"Rename it with --camera NAME={RECORDED_NAME}.",
+        )
+    return next(iter(options.cameras))

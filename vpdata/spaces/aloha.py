@@ -1,0 +1,28 @@
+"""ALOHA: two ViperX arms of six joints and a gripper each, left before right."""
+
+from vpdata.spaces.space import Dimension, Space, dimensions
+
+
+def _arm(side: str) -> tuple[Dimension, ...]:
+    joints = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
+    return (
+        *dimensions(" ".join(f"{side}_{joint}" for joint in joints), unit="rad"),
+        Dimension(name=f"{side}_gripper", unit="1", low=0, high=1),
+    )
+
+
+ALOHA_ACTION = Space(
+    name="aloha_action",
+    kind="action",
+    dimensions=(*_arm("left"), *_arm("right")),
+    description="Joint targets of both arms; gripper 0 closed, 1 open. The base of a mobile ALOHA is not part of it.",
+)
+
+ALOHA_STATE = Space(
+    name="aloha_state",
+    kind="state",
+    dimensions=(*_arm("left"), *_arm("right")),
+    description="Measured joint positions of both arms; gripper 0 closed, 1 open.",
+)
+
+SPACES = (ALOHA_ACTION, ALOHA_STATE)
