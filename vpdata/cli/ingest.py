@@ -98,8 +98,12 @@ def ingest(
     manifest = ingesting.up_to_date(plan, out)
     if manifest is not None:
         output.say(f"{out} is up to date.")
-    with output.progress_bar("encoding", plan.camera_frames) as advance:
-        manifest = ingesting.execute(plan, out, workers=workers, progress=advance)
+    try:
+        with output.progress_bar("encoding", plan.camera_frames) as advance:
+            manifest = ingesting.execute(plan, out, workers=workers, progress=advance)
+    except KeyboardInterrupt:
+        output.say("interrupted; the same command goes on from the finished shards.")
+        raise typer.Exit(130) from None
     _print_result(out, manifest, as_json=as_json)
     _say_skipped(manifest.skipped)
 

@@ -1,0 +1,210 @@
+"""Recordings in, a data set folder out: the only module that knows both sources and shards.
+
+An ingest plans first, then encodes each shard in a worker process into `OUT/.ingest/`, and at last moves everything to
+its final name, the manifest last. It may be killed at any moment: the next run with the same arguments keeps every
+shard that was finished, and ends with the same bytes.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from vpdata import __version__
+from vpdata.clips.encode import num_actions_in
+from vpdata.errors import ShardError, VpdataError
+from vpdata.ingest.plan import (
+    IngestOptions,
+    OnError,
+    Plan,
+    PlannedShard,
+    as_skipped,
+    make_plan,
+    nothing_left,
+)
+from vpdata.ingest.pool import run
+from vpdata.ingest.staging import STAGING, Journal, Staging, existing, locked
+from vpdata.ingest.worker import Failure, Task, shard_key
+from vpdata.schema import Clip
+from vpdata.shards.index import to_parquet
+from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo, Skipped
+from vpdata.stats import ArrayStatistics
+
+__all__ = ["IngestOptions", "OnError", "Plan", "execute", "existing", "ingest", "make_plan", "up_to_date"]
+
+Progress = Callable[[int], object]
+
+
+def ingest(
+    source_name: str,
+    paths: Sequence[Path],
+    out: Path,
+    options: IngestOptions,
+    *,
+    on_error: OnError = "fail",
+    workers: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Manifest:
+    """Turns recordings into a data set at OUT, or finds that it is there already.
+
+    Args:
+        source_name: the source plugin (`robocasa`, `libero`, `teleop`, `video`).
+        paths: files and folders of recordings.
+        out: the folder to make; it must be new, empty, an unfinished ingest, or this very data set.
+        options: what to make of the recordings.
+        on_error: `fail` stops at the first unusable episode; `skip` lists it in `Manifest.skipped`.
+        workers: processes that encode; None for one a processor.
+        progress: called with the number of camera frames encoded, or found encoded, since the last call.
+
+    Raises:
+        VpdataError: unusable recordings or options, an OUT that holds something else, a full disk, a killed worker.
+            Nothing stands under a final name then; finished shards wait for the next run.
+    """
+    existing(out)
+    plan = make_plan(source_name, paths, options, on_error=on_error)
+    return execute(plan, out, workers=workers, progress=progress)
+
+
+def up_to_date(plan: Plan, out: Path) -> Manifest | None:
+    """The manifest at OUT if it is this plan's, None where there is none yet.
+
+    Raises:
+        ShardError: OUT holds something else, or this data set with files missing or cut off.
+    """
+    manifest = existing(out)
+    if manifest is None:
+        return None
+    if manifest.plan_digest != plan.digest():
+        what = "the folder holds a data set made from other recordings or options."
+        raise ShardError(what, path=out, hint="Choose a new folder with --out.")
+    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
+    for name, size in sizes.items():
+        path = out / name
+        if not path.is_file() or path.stat().st_size != size:
+            hint = f"Run `vpdata validate {out}`, or ingest into a new folder."
+            raise ShardError("is missing or cut off, though the data set is finished.", path=path, hint=hint)
+    if plan.on_error == "fail" and manifest.skipped:
+        what = f"the data set is finished but left out {len(manifest.skipped)} recordings."
+        raise ShardError(what, path=out, hint="Accept that with `--on-error skip`, or ingest into a new folder.")
+    return manifest
+
+
+def execute(plan: Plan, out: Path, *, workers: int | None = None, progress: Progress = lambda _: None) -> Manifest:
+    """Carries a plan out; arguments, errors and effects as in `ingest`."""
+    manifest = up_to_date(plan, out)
+    if manifest is not None and not (out / STAGING).exists():
+        return manifest
+    with locked(out) as staging:
+        manifest = up_to_date(plan, out)
+        if manifest is not None:
+            return manifest
+        staging.keep_only({shard.name for shard in plan.shards})
+        try:
+            return _encode_and_publish(plan, staging, workers=workers or os.cpu_count() or 1, progress=progress)
+        except VpdataError as error:
+            finished = f"{staging.num_finished()} of {len(plan.shards)} shards are finished"
+            resume = f"{finished}; the same command goes on from there." if staging.num_finished() else None
+            hint = " ".join(part for part in (error.hint, resume) if part)
+            raise type(error)(error.what, path=error.path, episode=error.episode, hint=hint or None) from error
+
+
+def _encode_and_publish(plan: Plan, staging: Staging, *, workers: int, progress: Progress) -> Manifest:
+    """Encodes until no episode fails; those that do are taken out of their shards, which are then made anew."""
+    kept = plan
+    skipped = list(plan.skipped)
+    while True:
+        journals, failures = _encode(kept, staging, workers=workers, progress=progress)
+        if not failures:
+            break
+        skipped.extend(
+            as_skipped(failure.error, failure.clip.file, episode=failure.clip.episode.episode_id)
+            for failure in failures
+        )
+        kept = kept.without({failure.clip.episode.content_digest for failure in failures})
+        if not kept.shards:
+            raise nothing_left(skipped)
+        staging.keep_only({shard.name for shard in kept.shards})
+    clips = [clip for shard in kept.shards for clip in _indexed(shard, journals[shard.name], plan.options)]
+    index = to_parquet(clips)
+    manifest = _manifest(plan, kept, journals, clips, index, skipped)
+    staging.publish([shard.name for shard in kept.shards], index=index, manifest=manifest.to_bytes())
+    return manifest
+
+
+def _encode(
+    plan: Plan, staging: Staging, *, workers: int, progress: Progress
+) -> tuple[dict[str, Journal], list[Failure]]:
+    """The journals of all shards by name, and the episodes that failed, in the order of the plan."""
+    journals: dict[str, Journal] = {}
+    tasks: list[Task] = []
+    for shard in plan.shards:
+        journal = staging.finished(shard.name, key=shard_key(shard, plan.options))
+        if journal is not None:
+            journals[shard.name] = journal
+            progress(shard.camera_frames)
+            continue
+        keep_going = plan.on_error == "skip"
+        tasks.append(
+            Task(source=plan.source, shard=shard, options=plan.options, out=staging.out, keep_going=keep_going)
+        )
+    failures: dict[str, Failure] = {}
+    for task, outcome in zip(tasks, run(tasks, workers=workers, progress=progress), strict=True):
+        if outcome.journal is not None:
+            journals[task.shard.name] = outcome.journal
+        for failure in outcome.failures:
+            failures.setdefault(failure.clip.episode.content_digest, failure)
+    return journals, list(failures.values())
+
+
+def _indexed(shard: PlannedShard, journal: Journal, options: IngestOptions) -> Iterable[Clip]:
+    for clip, members in zip(shard.clips, journal.members, strict=True):
+        yield Clip(
+            key=clip.key,
+            shard=shard.name,
+            episode=options.clip.stored(clip.episode),
+            span=clip.span,
+            num_actions=num_actions_in(clip.episode, clip.span),
+            codec=options.clip.codec,
+            members=members,
+        )
+
+
+def _manifest(
+    plan: Plan,
+    kept: Plan,
+    journals: Mapping[str, Journal],
+    clips: Sequence[Clip],
+    index: bytes,
+    skipped: Sequence[Skipped],
+) -> Manifest:
+    episodes = kept.episodes
+    statistics: dict[str, ArrayStatistics] = {}
+    for shard in kept.shards:
+        for space, found in sorted(journals[shard.name].statistics.items()):
+            statistics[space] = statistics[space].merge(found) if space in statistics else found
+    frames = {shard.name: sum(clip.span.stop - clip.span.start for clip in shard.clips) for shard in kept.shards}
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version=__version__,
+        source=plan.source,
+        options=plan.options.to_json(),
+        plan_digest=plan.digest(),
+        shards=tuple(
+            ShardInfo(
+                name=shard.name,
+                size=journals[shard.name].size,
+                sha256=journals[shard.name].sha256,
+                num_clips=len(shard.clips),
+                num_frames=frames[shard.name],
+            )
+            for shard in kept.shards
+        ),
+        index=FileInfo(name=INDEX_NAME, size=len(index), sha256=hashlib.sha256(index).hexdigest()),
+        num_episodes=len(episodes),
+        num_clips=len(clips),
+        num_frames=sum(frames.values()),
+        num_labelled_clips=sum(clip.num_actions > 0 for clip in clips),
+        duration_seconds=sum(episode.num_frames / episode.fps for episode in episodes),
+        statistics=dict(sorted(statistics.items())),
+        skipped=tuple(skipped),
+    )

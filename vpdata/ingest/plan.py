@@ -1,0 +1,237 @@
+"""SRC paths and options in, a `Plan` out: every clip of every episode, and the shard that it will lie in.
+
+The plan is a pure function of the recordings and the options. Nothing is decoded and nothing is written.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from vpdata import sources
+from vpdata.clips.encode import ClipOptions, clip_key, provenance
+from vpdata.clips.span import CLIP_STARTS, WINDOW_SPAN, plan_spans
+from vpdata.errors import SourceError, VpdataError
+from vpdata.schema import Episode, Span
+from vpdata.shards.manifest import FORMAT_VERSION, Skipped
+from vpdata.sources import SourceFile, SourceOptions
+
+OnError = Literal["fail", "skip"]
+SHARD_FRAMES = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """Everything that decides what a data set made from some recordings holds.
+
+    `shard_frames` is the number of frames, of all cameras together, after which a shard is full.
+    """
+
+    source: SourceOptions = field(default_factory=SourceOptions)
+    clip: ClipOptions = field(default_factory=ClipOptions)
+    clip_starts: int = CLIP_STARTS
+    window_span: int = WINDOW_SPAN
+    shard_frames: int = SHARD_FRAMES
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest."""
+        return {
+            "cameras": dict(sorted(self.source.cameras.items())),
+            "fps": self.source.fps,
+            "filter_key": self.source.filter_key,
+            "instruction": self.source.instruction,
+            "codec": self.clip.codec,
+            "height": self.clip.height,
+            "width": self.clip.width,
+            "fit": self.clip.fit,
+            "clip_starts": self.clip_starts,
+            "window_span": self.window_span,
+            "shard_frames": self.shard_frames,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedClip:
+    """A clip to be: `episode` as the source described it, and the file to read it from."""
+
+    file: SourceFile
+    episode: Episode
+    span: Span
+
+    @property
+    def key(self) -> str:
+        """The clip's key in the shard."""
+        return clip_key(self.episode, self.span)
+
+    @property
+    def camera_frames(self) -> int:
+        """Frames to encode, of all cameras together."""
+        return (self.span.stop - self.span.start) * len(self.episode.cameras)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShard:
+    """A shard to be: its file name and its clips in order."""
+
+    name: str
+    clips: tuple[PlannedClip, ...]
+
+    @property
+    def camera_frames(self) -> int:
+        """Frames to encode, of all cameras together."""
+        return sum(clip.camera_frames for clip in self.clips)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an ingest will do. `skipped` are the recordings that could not even be described."""
+
+    source: str
+    options: IngestOptions
+    on_error: OnError
+    shards: tuple[PlannedShard, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """The episodes in order."""
+        clips = (clip for shard in self.shards for clip in shard.clips)
+        return tuple({clip.episode.content_digest: clip.episode for clip in clips}.values())
+
+    @property
+    def num_clips(self) -> int:
+        """Clips of all shards."""
+        return sum(len(shard.clips) for shard in self.shards)
+
+    @property
+    def camera_frames(self) -> int:
+        """Frames to encode, of all cameras together."""
+        return sum(shard.camera_frames for shard in self.shards)
+
+    def digest(self) -> str:
+        """Hex SHA-256 by which a finished data set is known to be this plan's."""
+        left_out = [[skipped.file, skipped.episode] for skipped in self.skipped]
+        return content_key(self.options, [clip for shard in self.shards for clip in shard.clips], extra=left_out)
+
+    def without(self, episodes: Collection[str]) -> "Plan":
+        """The plan less the episodes with those content digests. The other clips stay in their shards."""
+        kept = (
+            replace(shard, clips=tuple(c for c in shard.clips if c.episode.content_digest not in episodes))
+            for shard in self.shards
+        )
+        return replace(self, shards=tuple(shard for shard in kept if shard.clips))
+
+
+def content_key(options: IngestOptions, clips: Sequence[PlannedClip], *, extra: object) -> str:
+    """Hex SHA-256 of what decides the bytes of these clips; where the recordings lie is no part of it."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, options.to_json(), extra], sort_keys=True).encode())
+    for clip in clips:
+        stored = options.clip.stored(clip.episode)
+        digest.update(provenance(stored, clip.span, codec=options.clip.codec, tool_version=""))
+    return digest.hexdigest()
+
+
+def make_plan(
+    source_name: str,
+    paths: Sequence[Path],
+    options: IngestOptions,
+    *,
+    on_error: OnError = "fail",
+    progress: Callable[[int], object] = lambda _: None,
+) -> Plan:
+    """Finds and describes all episodes, and lays their clips out in shards.
+
+    Args:
+        source_name: the source plugin.
+        paths: files and folders of recordings.
+        options: what to make of them.
+        on_error: `fail` raises the first error; `skip` lists the episode in `Plan.skipped` and goes on.
+        progress: called with 1 after each file.
+
+    Raises:
+        VpdataError: a path that is missing or has no recordings, an unusable recording, or nothing left.
+    """
+    skipped: list[Skipped] = []
+    planned: list[PlannedClip] = []
+    for file, episode in _describe(source_name, paths, options.source, on_error, skipped, progress):
+        spans = plan_spans(episode.num_frames, clip_starts=options.clip_starts, window_span=options.window_span)
+        planned.extend(PlannedClip(file=file, episode=episode, span=span) for span in spans)
+    if not planned:
+        raise nothing_left(skipped)
+    return Plan(
+        source=source_name,
+        options=options,
+        on_error=on_error,
+        shards=tuple(_fill_shards(planned, shard_frames=options.shard_frames)),
+        skipped=tuple(skipped),
+    )
+
+
+def nothing_left(skipped: Sequence[Skipped]) -> SourceError:
+    """The error for an ingest that skipped everything."""
+    if not skipped:
+        return SourceError("the recordings hold no episodes.")
+    first = skipped[0]
+    where = {"path": first.file, "episode": first.episode or None}
+    return SourceError(f"{first.reason} Nothing is left to ingest: {len(skipped)} skipped, this is the first.", **where)
+
+
+def as_skipped(error: VpdataError, file: SourceFile, *, episode: str = "") -> Skipped:
+    """An error as the manifest lists it, without the paths of this machine; `episode` where it is known better."""
+    reason = error.what.replace(str(file.path), file.name)
+    if episode and error.episode and error.episode != episode:  # "demo_1, camera left"
+        reason = f"{error.episode}: {reason}"
+    return Skipped(file=file.name, episode=episode or error.episode or "", reason=reason)
+
+
+def _describe(
+    source_name: str,
+    paths: Sequence[Path],
+    options: SourceOptions,
+    on_error: OnError,
+    skipped: list[Skipped],
+    progress: Callable[[int], object],
+) -> Iterator[tuple[SourceFile, Episode]]:
+    source = sources.load(source_name)
+    seen: dict[str, Episode] = {}
+    for file in [file for path in paths for file in source.find(path)]:
+        try:
+            found = list(source.episodes(file, options))
+        except SourceError as error:
+            found = [error]
+        for item in found:
+            problem = item if isinstance(item, VpdataError) else _duplicate(file, item, seen)
+            if problem is None:
+                assert isinstance(item, Episode)
+                seen[item.content_digest] = item
+                yield file, item
+            elif on_error == "skip":
+                skipped.append(as_skipped(problem, file))
+            else:
+                raise problem
+        progress(1)
+
+
+def _duplicate(file: SourceFile, episode: Episode, seen: dict[str, Episode]) -> SourceError | None:
+    first = seen.get(episode.content_digest)
+    if first is None:
+        return None
+    return SourceError(
+        f"duplicate of {first.file}, {first.episode_id}: the recordings are byte for byte the same.",
+        path=file.path,
+        episode=episode.episode_id,
+        hint="Remove one of them, or leave it out with `--on-error skip`.",
+    )
+
+
+def _fill_shards(clips: Sequence[PlannedClip], *, shard_frames: int) -> Iterator[PlannedShard]:
+    number, filled, batch = 0, 0, list[PlannedClip]()
+    for clip in clips:
+        if batch and filled + clip.camera_frames > shard_frames:
+            yield PlannedShard(name=f"shard-{number:05d}.tar", clips=tuple(batch))
+            number, filled, batch = number + 1, 0, []
+        batch.append(clip)
+        filled += clip.camera_frames
+    yield PlannedShard(name=f"shard-{number:05d}.tar", clips=tuple(batch))

@@ -1,0 +1,70 @@
+"""Clips as bytes in, one deterministic tar shard out, with the place and checksum of every member.
+
+Nothing but keys, names and data decides the bytes: headers have no time, owner or varying mode. `docs/FORMAT.md` has
+the layout.
+"""
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpdata.schema import Member
+from vpdata.shards.files import PARTIAL, publish
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenShard:
+    """A finished shard: its size in bytes, hex SHA-256, and the members of each clip in order."""
+
+    size: int
+    sha256: str
+    members: tuple[tuple[Member, ...], ...]
+
+
+def header(key: str, member: str, *, size: int) -> bytes:
+    """The tar header of one member: ustar, with a pax record before it only where the name does not fit."""
+    info = tarfile.TarInfo(f"{key}.{member}")
+    info.size = size
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def padding(size: int) -> bytes:
+    """The zeros that fill a member's last block."""
+    return bytes(-size % BLOCK)
+
+
+def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
+    """Writes (key, members by name) in the given order, members sorted by name; `path` appears once all is written.
+
+    Whatever `clips` raises leaves no file behind.
+    """
+    digest = hashlib.sha256()
+    position = 0
+    written: list[tuple[Member, ...]] = []
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            for key, contents in clips:
+                members = []
+                for name, data in sorted(contents.items()):
+                    head = header(key, name, size=len(data))
+                    offset = position + len(head)
+                    members.append(Member(name=name, offset=offset, size=len(data), crc32=zlib.crc32(data)))
+                    for part in (head, data, padding(len(data))):
+                        file.write(part)
+                        digest.update(part)
+                        position += len(part)
+                written.append(tuple(members))
+            file.write(END)
+            digest.update(END)
+            file.flush()
+            publish(partial, path, descriptor=file.fileno())
+    finally:
+        partial.unlink(missing_ok=True)
+    return WrittenShard(size=position + len(END), sha256=digest.hexdigest(), members=tuple(written))
