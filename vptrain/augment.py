@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-BRIGHTNESS = CONTRAST = SATURATION = 0.2
-HUE = 0.05
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.2, 0.2, 0.2, 0.05
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -18,7 +17,8 @@ def color_jitter(frames_BVFCHW: Tensor, *, generator: torch.Generator) -> Tensor
     """
     B, V = frames_BVFCHW.shape[:2]
     draws = torch.rand(B, V, 4, generator=generator).to(frames_BVFCHW) * 2 - 1
-    brightness, contrast, saturation = (1 + draws[..., :3] * BRIGHTNESS)[..., None, None, None, None].unbind(2)
+    amounts = draws * draws.new_tensor([BRIGHTNESS, CONTRAST, SATURATION, HUE])
+    brightness, contrast, saturation = (1 + amounts[..., :3])[..., None, None, None, None].unbind(2)
     x = (frames_BVFCHW + 1) / 2 * brightness
     luma = torch.tensor(_LUMA, device=x.device, dtype=x.dtype)
     grey = torch.einsum("bvfchw,c->bvfhw", x, luma)[:, :, :, None]
@@ -26,7 +26,7 @@ def color_jitter(frames_BVFCHW: Tensor, *, generator: torch.Generator) -> Tensor
     x = mean + (x - mean) * contrast
     grey = mean + (grey - mean) * contrast
     x = grey + (x - grey) * saturation
-    x = torch.einsum("bvij,bvfjhw->bvfihw", _hue_matrices(draws[..., 3] * HUE), x)
+    x = torch.einsum("bvij,bvfjhw->bvfihw", _hue_matrices(amounts[..., 3]), x)
     return x.clamp(0, 1) * 2 - 1
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from vpdata.loader.window import Window, WindowSpec
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
 from vptrain.normalize import ActionNormalizer
+
+Padding = Literal["mask", "zero"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,11 +64,15 @@ def window_spec(config: ModelConfig) -> WindowSpec:
     )
 
 
-def make_batches(windows: Sequence[Window], *, normalizer: ActionNormalizer | None = None) -> list[Batch]:
+def make_batches(
+    windows: Sequence[Window], *, normalizer: ActionNormalizer | None = None, padding: Padding = "mask"
+) -> list[Batch]:
     """Groups windows by the cameras they show, keeping their order within a group.
 
     Args:
         normalizer: converts and normalises actions; without one, batches carry none.
+        padding: `mask` marks actions past the episode's end as absent; `zero` makes them recorded zeros, normalised
+            like any other.
 
     Raises:
         VptrainError: a labelled window's action space does not convert to the normaliser's.
@@ -73,21 +80,29 @@ def make_batches(windows: Sequence[Window], *, normalizer: ActionNormalizer | No
     groups: dict[tuple[str, ...], list[Window]] = {}
     for window in windows:
         groups.setdefault(tuple(window.frames), []).append(window)
-    return [_batch(layout, group, normalizer) for layout, group in groups.items()]
+    return [_batch(layout, group, normalizer, padding) for layout, group in groups.items()]
 
 
-def _batch(layout: tuple[str, ...], windows: Sequence[Window], normalizer: ActionNormalizer | None) -> Batch:
+def _batch(
+    layout: tuple[str, ...], windows: Sequence[Window], normalizer: ActionNormalizer | None, padding: Padding
+) -> Batch:
     frames = np.stack([np.stack([window.frames[camera] for camera in layout]) for window in windows])
     actions = None
     if normalizer is not None and all(window.actions is not None for window in windows):
         actions = torch.from_numpy(np.stack([_actions(window, normalizer) for window in windows])).float()
+    action_mask = torch.from_numpy(np.stack([window.action_mask for window in windows]))
+    if actions is not None:
+        if padding == "mask":
+            actions = torch.where(action_mask[:, :, None], actions, 0.0)
+        else:
+            action_mask = torch.ones_like(action_mask)
     return Batch(
         layout=layout,
         frames_BVFHWC=torch.from_numpy(frames),
         frame_mask_BF=torch.from_numpy(np.stack([window.frame_mask for window in windows])),
         instructions=tuple(window.instruction for window in windows),
         actions_BAD=actions,
-        action_mask_BA=torch.from_numpy(np.stack([window.action_mask for window in windows])),
+        action_mask_BA=action_mask,
     )
 
 
@@ -101,7 +116,6 @@ def _actions(window: Window, normalizer: ActionNormalizer) -> np.ndarray[tuple[i
             episode=window.key,
             hint=f"Make the mixture again with `--withhold {window.source}`: its video still trains stage 1.",
         )
-    normalized = normalizer.normalize(
+    return normalizer.normalize(
         spaces.convert(window.actions, window.action_space, normalizer.space).astype(np.float64)
     )
-    return np.where(window.action_mask[:, None], normalized, 0.0)

@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self
 
 import torch
@@ -77,11 +78,15 @@ class Checkpoint:
                     f"{name} is missing or damaged.", path=folder, hint="Use an earlier checkpoint of the run."
                 )
         statistics = values["actions"]
+        try:
+            model, run = from_dict(ModelConfig, values["model"]), from_dict(RunConfig, values["run"])
+        except VptrainError as error:
+            raise VptrainError(error.what, path=folder, hint="Use the version of vptrain that wrote it.") from error
         return cls(
             path=folder,
             step=values["step"],
-            model=from_dict(ModelConfig, values["model"]),
-            run=from_dict(RunConfig, values["run"]),
+            model=model,
+            run=run,
             normalizer=None if statistics is None else ActionNormalizer.from_json(statistics),
             data=DataPosition(**values["data"]),
             files=values["files"],
@@ -93,12 +98,13 @@ class Checkpoint:
         try:
             policy.load_state_dict(load_file(self.path / "model.safetensors"))
         except (SafetensorError, RuntimeError) as error:
-            raise VptrainError(f"the weights do not fit the configuration: {error}", path=self.path) from error
+            problem = shorten(str(error), 300)
+            raise VptrainError(f"the weights do not fit the configuration: {problem}", path=self.path) from error
         return policy
 
     def optimizer_state(self) -> dict[str, Any]:
         """The optimizer's state dict."""
-        state: dict[str, Any] = torch.load(self.path / "optimizer.pt", weights_only=True)
+        state: dict[str, Any] = torch.load(self.path / "optimizer.pt", map_location="cpu", weights_only=True)
         return state
 
 
@@ -123,7 +129,7 @@ def save_checkpoint(
         save_file(
             {name: tensor.contiguous() for name, tensor in policy.state_dict().items()}, partial / "model.safetensors"
         )
-        torch.save(optimizer_state, partial / "optimizer.pt")
+        _save_optimizer(optimizer_state, partial / "optimizer.pt")
         values = {
             "format_version": FORMAT_VERSION,
             "step": step,
@@ -136,10 +142,10 @@ def save_checkpoint(
         (partial / "checkpoint.json").write_text(json.dumps(values, indent=2) + "\n")
         for file in (*partial.iterdir(), partial):
             _sync(file)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise VptrainError(
-            f"the checkpoint of step {step} cannot be written ({error.strerror}).",
+            f"the checkpoint of step {step} cannot be written ({error}).",
             path=folder,
             hint="Make room, then run the same command with --resume; earlier checkpoints are whole.",
         ) from error
@@ -154,6 +160,13 @@ def save_checkpoint(
     for old in sorted(root.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
     return folder
+
+
+def _save_optimizer(state: dict[str, Any], path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # which is how torch reports a full disk
+        raise OSError(str(error)) from error
 
 
 def _resolve(path: Path) -> Path:

@@ -7,6 +7,7 @@ Numbers of the `svd` size are those of the method's public implementation; nothi
 import dataclasses
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -129,10 +130,12 @@ class ModelConfig:
         horizon: actions in a window; `num_frames * stride` in the method.
         action_space: name in `vpdata.spaces` of what the head predicts.
         image_size: pixels, square.
+        num_taps: UNet features that the action head sees, the finest first; five in the method.
         time_ids: fps, motion bucket and noise augmentation as the UNet's added ids.
         condition_noise: standard deviation of the noise on the first frames, in pixels scaled to [-1, 1].
-        pretrained: where stage 1 starts: a folder or Hub repository in diffusers' Stable Video Diffusion layout,
-            `embedded` for the autoencoder that this package carries and a random UNet, or `random`.
+        pretrained: where stage 1 starts: a folder or Hub repository in diffusers' Stable Video Diffusion layout, the
+            original `svd_xt.safetensors`, `embedded` for the autoencoder that this package carries and a random UNet,
+            or `random`.
     """
 
     name: str = "svd"
@@ -142,6 +145,7 @@ class ModelConfig:
     horizon: int = 32
     action_space: str = "osc_pose_action"
     image_size: int = 256
+    num_taps: int = 5
     time_ids: tuple[float, ...] = (6.0, 100.0, 0.02)
     condition_noise: float = 0.02
     pretrained: str = "stabilityai/stable-video-diffusion-img2vid-xt"
@@ -156,6 +160,8 @@ class ModelConfig:
         levels = 2 ** (len(self.head.widths) - 1)
         if self.horizon % levels:
             raise VptrainError(f"horizon {self.horizon} is not a multiple of {levels}, which the action head needs.")
+        if not 1 <= self.num_taps <= len(self.encoder.taps) + 1:
+            raise VptrainError(f"num_taps {self.num_taps} is not in [1, {len(self.encoder.taps) + 1}].")
         cell = self.autoencoder.downscale * 2 ** (len(self.unet.block_out_channels) - 1)
         if self.image_size % cell:
             raise VptrainError(f"image size {self.image_size} is not a multiple of {cell}, which the UNet needs.")
@@ -176,13 +182,22 @@ class RunConfig:
     """How to train one stage.
 
     Attributes:
-        stage: `stage1` trains the video UNet on every window, `stage2` encoder and head on labelled ones.
+        stage: `stage1` trains the video UNet on every window, `stage2` encoder and head on labelled ones with the UNet
+            frozen, `joint` all three on labelled ones.
         steps: optimizer steps.
         batch_size: windows a step.
-        learning_rate: of the video UNet in stage 1, of encoder and head in stage 2.
+        learning_rate: of the video UNet in stage 1 and joint training, of encoder and head in stage 2.
+        head_rate_factor: encoder and head learn at this times `learning_rate` in joint training.
         warmup_steps: steps of linear warm-up; a cosine decays to zero at the last step if `decay` is set.
-        drop_rate: probability of dropping text, and independently the first-frame latents, for a whole clip.
+        drop_rate: probability of dropping text, and independently the first-frame latents.
+        drop: `clip` drops them for a whole window, which is what guidance asks the model for; `frame`, as the
+            reference, for each frame by itself.
         log_sigma_mean, log_sigma_std: ln sigma is normal with these.
+        high_log_sigma_mean: if set, the video's ln sigma is normal about this in stage 2 and joint training, and the
+            actions' sigma is drawn by itself as above: for policies that look at one noisy video step.
+        gradient_stop: `paper` keeps the actions' gradients out of the UNet in joint training, `reference` does not.
+        padding: actions past the episode's end are left out of the loss (`mask`), or are zeros before normalising
+            that the head must learn (`zero`, as the reference).
         clip_norm: gradient norm is clipped to it, None for never.
         color_jitter: brightness, contrast, saturation and hue, one draw a camera and window.
         checkpoint_every: steps between checkpoints; the last step always writes one.
@@ -190,16 +205,21 @@ class RunConfig:
         num_workers: processes that load windows; no number changes what is trained.
     """
 
-    stage: Literal["stage1", "stage2"]
+    stage: Literal["stage1", "stage2", "joint"]
     steps: int
     batch_size: int
     learning_rate: float
+    head_rate_factor: float = 5.0
     seed: int = 0
     warmup_steps: int = 0
     decay: bool = False
     drop_rate: float = 0.1
+    drop: Literal["clip", "frame"] = "clip"
     log_sigma_mean: float = 1.0
     log_sigma_std: float = 1.6
+    high_log_sigma_mean: float | None = None
+    gradient_stop: Literal["paper", "reference"] = "paper"
+    padding: Literal["mask", "zero"] = "mask"
     clip_norm: float | None = None
     color_jitter: bool = True
     checkpoint_every: int = 1000
@@ -242,3 +262,41 @@ def _typed(hint: Any, value: Any) -> Any:
     if origin is types.UnionType and value is not None:
         return _typed(next(arg for arg in typing.get_args(hint) if arg is not type(None)), value)
     return value
+
+
+def overridden(config: T, assignments: Sequence[str]) -> T:
+    """A configuration with `name=value` assignments to its plain fields; tuples are written `a,b,c`, None as `none`.
+
+    Raises:
+        VptrainError: there is no such plain field, or the value does not fit it.
+    """
+    hints = typing.get_type_hints(type(config))
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator or name not in hints or dataclasses.is_dataclass(hints[name]):
+            plain = ", ".join(key for key, hint in hints.items() if not dataclasses.is_dataclass(hint))
+            raise VptrainError(f"cannot set {assignment!r}.", hint=f"Write NAME=VALUE with one of: {plain}.")
+        try:
+            changes[name] = _parsed(hints[name], text)
+        except ValueError as error:
+            raise VptrainError(f"{text!r} is no value for {name} ({error}).") from None
+    return typing.cast(T, dataclasses.replace(typing.cast(Any, config), **changes))
+
+
+def _parsed(hint: Any, text: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return tuple(_parsed(arguments[0], part) for part in text.split(","))
+    if origin is types.UnionType:
+        plain = next(argument for argument in arguments if argument is not type(None))
+        return None if text == "none" else _parsed(plain, text)
+    if origin is Literal:
+        if text not in arguments:
+            raise ValueError(f"choose one of {', '.join(arguments)}")
+        return text
+    if hint is bool:
+        if text not in ("true", "false"):
+            raise ValueError("write true or false")
+        return text == "true"
+    return hint(text)

@@ -3,7 +3,7 @@
 import typer
 
 from vpdata.cli import output
-from vptrain.cli import predict, stages
+from vptrain.cli import convert, predict, report, stages
 
 app = typer.Typer(
     name="vptrain",
@@ -15,7 +15,10 @@ app = typer.Typer(
 
 app.command(epilog=stages.STAGE1_EPILOG)(stages.stage1)
 app.command(epilog=stages.STAGE2_EPILOG)(stages.stage2)
+app.command(epilog=stages.JOINT_EPILOG)(stages.joint)
 app.command(epilog=predict.EPILOG)(predict.predict)
+app.command(epilog=report.EPILOG)(report.report)
+app.command(epilog=convert.EPILOG)(convert.convert)
 
 
 def main() -> None:

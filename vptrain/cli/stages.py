@@ -1,6 +1,7 @@
-"""`vptrain stage1` and `stage2`: train the video UNet on everything, then the action head on what is labelled."""
+"""`vptrain stage1`, `stage2` and `joint`: train the video UNet, the action head on its features, or both at once."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,11 @@ import typer
 
 from vpdata.cli import output
 from vptrain.checkpoint import Checkpoint
-from vptrain.config import RunConfig
+from vptrain.config import ModelConfig, RunConfig, overridden
 from vptrain.errors import VptrainError
 from vptrain.recipes.models import model_config
-from vptrain.recipes.runs import run_config
-from vptrain.training.start import default_device, resume, start_stage1, start_stage2
+from vptrain.recipes.runs import StageName, run_config
+from vptrain.training.start import default_device, resume, start_joint, start_stage1, start_stage2
 from vptrain.training.trainer import Progress, Trainer
 
 STAGE1_EPILOG = """
@@ -29,17 +30,37 @@ Examples:
 
 `vptrain stage2 --mixture manifests/demo.toml --from runs/video --out runs/policy`
 
-`vptrain stage2 --mixture manifests/demo.toml --from runs/video/checkpoints/step-00000600 --out runs/head`
+`vptrain stage2 --mixture manifests/demo.toml --from runs/video --out runs/fast --set high_log_sigma_mean=4`
+"""
+JOINT_EPILOG = """
+Examples:
+
+`vptrain joint --mixture manifests/demo.toml --from runs/video --out runs/joint`
+
+`vptrain joint --mixture manifests/demo.toml --out runs/joint --set gradient_stop=reference`
 """
 
 Mixture = Annotated[Path, typer.Option("--mixture", help="Mixture file, from `vpdata mix`.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+ModelSize = Annotated[str | None, typer.Option("--model", help="Model size: tiny (the default) or svd.")]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(help="Stable Video Diffusion: a folder, Hub repository or svd_xt.safetensors; or `random`."),
+]
+ModelSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set-model", metavar="NAME=VALUE", help="A field of the model's, such as cameras=wrist,left."),
+]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimizer steps. Default: the model size's.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Windows a step.")]
 LearningRate = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, noise and dropout; the data order has its own.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of noise, dropout and new weights; default 0.")]
 Workers = Annotated[int | None, typer.Option("--num-workers", min=0, help="Processes that load windows.")]
 CheckpointEvery = Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any field of the run's configuration, such as drop=frame."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint, exactly.")]
 TextEncoder = Annotated[
@@ -50,34 +71,29 @@ TextEncoder = Annotated[
 def stage1(
     mixture: Mixture,
     out: Out,
-    model: Annotated[str, typer.Option(help="Model size: tiny or svd.")] = "tiny",
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder or Hub repository of Stable Video Diffusion, or `random`. Default: the model size's."
-        ),
-    ] = None,
+    model: ModelSize = None,
+    pretrained: Pretrained = None,
+    set_model: ModelSettings = None,
     steps: Steps = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     num_workers: Workers = None,
     checkpoint_every: CheckpointEvery = None,
+    settings: Settings = None,
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train the video UNet on every window of a mixture, with and without actions."""
-    device = device or default_device()
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    place = _Place(mixture, out, device or default_device(), text_encoder)
     if resume_run:
-        trainer = resume(mixture, out, device=device, text_location=text_encoder)
+        trainer = place.resume("stage1", options, model=model, pretrained=pretrained, set_model=set_model)
     else:
-        config = model_config(model)
-        if pretrained is not None:
-            config = replace(config, pretrained=pretrained)
-        run = _overridden(run_config(config, "stage1"), steps, batch_size, lr, seed, num_workers, checkpoint_every)
-        trainer = start_stage1(mixture, out, model=config, run=run, device=device, text_location=text_encoder)
+        config = _model(model, pretrained, set_model)
+        trainer = start_stage1(mixture, out, model=config, run=options.run(config, "stage1"), **place.where())
     _train(trainer, as_json=as_json)
 
 
@@ -90,46 +106,118 @@ def stage2(
     steps: Steps = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     num_workers: Workers = None,
     checkpoint_every: CheckpointEvery = None,
+    settings: Settings = None,
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Freeze the video UNet and train the vision encoder and action head on the labelled windows of a mixture."""
-    device = device or default_device()
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    place = _Place(mixture, out, device or default_device(), text_encoder)
     if resume_run:
-        trainer = resume(mixture, out, device=device, text_location=text_encoder)
+        trainer = place.resume("stage2", options, from_=from_run)
     else:
         if from_run is None:
             raise typer.BadParameter("name a stage-1 run or checkpoint (or --resume)", param_hint="--from")
-        model = Checkpoint.open(from_run).model
-        run = _overridden(run_config(model, "stage2"), steps, batch_size, lr, seed, num_workers, checkpoint_every)
-        trainer = start_stage2(mixture, out, stage1=from_run, run=run, device=device, text_location=text_encoder)
+        run = options.run(Checkpoint.open(from_run).model, "stage2")
+        trainer = start_stage2(mixture, out, stage1=from_run, run=run, **place.where())
     _train(trainer, as_json=as_json)
 
 
-def _overridden(
-    run: RunConfig,
-    steps: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    seed: int,
-    num_workers: int | None,
-    checkpoint_every: int | None,
-) -> RunConfig:
-    given = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "num_workers": num_workers,
-        "checkpoint_every": checkpoint_every,
-    }
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return replace(run, **changes)
+def joint(
+    mixture: Mixture,
+    out: Out,
+    from_run: Annotated[
+        Path | None,
+        typer.Option("--from", help="Stage-1 run or checkpoint to begin with. Default: pretrained weights."),
+    ] = None,
+    model: ModelSize = None,
+    pretrained: Pretrained = None,
+    set_model: ModelSettings = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    seed: Seed = None,
+    num_workers: Workers = None,
+    checkpoint_every: CheckpointEvery = None,
+    settings: Settings = None,
+    device: Device = None,
+    text_encoder: TextEncoder = None,
+    resume_run: Resume = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Train video UNet, vision encoder and action head together on the labelled windows of a mixture.
+
+    Action gradients stop at the UNet's features, as in the paper; `--set gradient_stop=reference` lets them through.
+    """
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    place = _Place(mixture, out, device or default_device(), text_encoder)
+    of_model = {"model": model, "pretrained": pretrained, "set_model": set_model}
+    if resume_run:
+        trainer = place.resume("joint", options, from_=from_run, **of_model)
+    elif from_run is not None:
+        _refuse(of_model, "the run named by --from has its own; leave the option out")
+        run = options.run(Checkpoint.open(from_run).model, "joint")
+        trainer = start_joint(mixture, out, start=from_run, run=run, **place.where())
+    else:
+        config = _model(model, pretrained, set_model)
+        trainer = start_joint(mixture, out, start=config, run=options.run(config, "joint"), **place.where())
+    _train(trainer, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the user set of the run's configuration."""
+
+    steps: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    seed: int | None
+    num_workers: int | None
+    checkpoint_every: int | None
+    settings: list[str] | None
+
+    def run(self, model: ModelConfig, stage: StageName) -> RunConfig:
+        """The stage's default configuration with the options."""
+        values = {name: value for name, value in asdict(self).items() if name != "settings" and value is not None}
+        return overridden(replace(run_config(model, stage), **values), self.settings or ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run reads and writes."""
+
+    mixture: Path
+    out: Path
+    device: str
+    text_encoder: str | None
+
+    def where(self) -> dict[str, Any]:
+        """Arguments that all ways to start share."""
+        return {"device": self.device, "text_location": self.text_encoder}
+
+    def resume(self, stage: StageName, options: _Options, **others: object) -> Trainer:
+        """A resumed run keeps its configuration; only `num_workers`, which changes nothing, may be another."""
+        kept = {name: value for name, value in asdict(options).items() if name != "num_workers"}
+        _refuse({**kept, **others}, "a resumed run keeps its own; leave the option out")
+        return resume(self.mixture, self.out, stage=stage, num_workers=options.num_workers, **self.where())
+
+
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    spelled = {"learning_rate": "lr", "settings": "set"}
+    for name, value in options.items():
+        if value is not None:
+            option = spelled.get(name, name).strip("_").replace("_", "-")
+            raise typer.BadParameter(reason, param_hint=f"--{option}")
+
+
+def _model(name: str | None, pretrained: str | None, settings: list[str] | None) -> ModelConfig:
+    config = overridden(model_config(name or "tiny"), settings or ())
+    return config if pretrained is None else replace(config, pretrained=pretrained)
 
 
 def _train(trainer: Trainer, *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
-"""The image autoencoder: diffusers' `AutoencoderKLTemporalDecoder`, in chunks of frames.
+"""The image autoencoder: diffusers' `AutoencoderKLTemporalDecoder`, built from our configuration.
 
-Frames enter as floats in [-1, 1]; latents leave unscaled, as the posterior's mode or a sample.
+Sizes enter, the module leaves. `VideoPolicy` encodes and decodes with it.
 """
 
 from diffusers import AutoencoderKLTemporalDecoder

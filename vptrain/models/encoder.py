@@ -16,6 +16,7 @@ _TOWER_EXPANSION = 4
 _BODY_EXPANSION = 2
 _FINE_TO_COARSE = (19, 16, 13, 9)
 _STEM_TAP = 22
+_HALVING_MERGES = 2
 
 
 class Bottleneck(nn.Module):
@@ -92,18 +93,19 @@ class BottleneckStage(nn.ModuleList):
 class Tower(nn.Module):
     """One camera's features, finest first, merged into one map at the coarsest resolution."""
 
-    def __init__(self, config: EncoderConfig, *, tap_channels: Mapping[int, int], emb_dim: int) -> None:
+    def __init__(self, config: EncoderConfig, *, num_taps: int, tap_channels: Mapping[int, int], emb_dim: int) -> None:
         super().__init__()
+        coarser = num_taps - 1
         halve = (1, 2, 2)
         self.stem = BottleneckStage(tap_channels[_STEM_TAP], config.stem, emb_dim=emb_dim, stride=halve)
         self.taps = nn.ModuleList(
             BottleneckStage(tap_channels[tap], stage, emb_dim=emb_dim)
-            for tap, stage in zip(_FINE_TO_COARSE, config.taps, strict=True)
+            for tap, stage in zip(_FINE_TO_COARSE[:coarser], config.taps[:coarser], strict=True)
         )
         self.merged = nn.ModuleList()
         channels = config.stem.planes
-        for i, (tap, stage) in enumerate(zip(config.taps, config.merged, strict=True)):
-            stride = halve if i < 2 else (1, 1, 1)
+        for i, (tap, stage) in enumerate(zip(config.taps[:coarser], config.merged[:coarser], strict=True)):
+            stride = halve if i < _HALVING_MERGES else (1, 1, 1)
             self.merged.append(BottleneckStage(channels + tap.planes, stage, emb_dim=emb_dim, stride=stride))
             channels = stage.planes
         self.tail = nn.ModuleList()
@@ -112,9 +114,9 @@ class Tower(nn.Module):
             channels = stage.planes
 
     def forward(self, features: Mapping[int, Tensor], emb_BE: Tensor) -> Tensor:
-        """Features as (B, C, F, H, W) a tap; returns (B, C, F, H/8, W/8) of the finest resolution."""
+        """Features as (B, C, F, H, W) a tap; returns (B, C, F, H/8, W/8) of the finest one, given three taps or more."""
         h: Tensor = self.stem(features[_STEM_TAP], emb_BE)
-        for tap, tap_stage, merged in zip(_FINE_TO_COARSE, self.taps, self.merged, strict=True):
+        for tap, tap_stage, merged in zip(_FINE_TO_COARSE, self.taps, self.merged, strict=False):
             h = merged(torch.cat([h, tap_stage(features[tap], emb_BE)], dim=1), emb_BE)
         for stage in self.tail:
             h = stage(h, emb_BE)
@@ -130,6 +132,7 @@ class VisionEncoder(nn.Module):
         *,
         cameras: Sequence[str],
         num_frames: int,
+        num_taps: int,
         latent_size: int,
         tap_channels: Mapping[int, int],
         emb_dim: int,
@@ -137,7 +140,9 @@ class VisionEncoder(nn.Module):
         super().__init__()
         self.cameras = tuple(cameras)
         self.num_frames = num_frames
-        self.towers = nn.ModuleList(Tower(config, tap_channels=tap_channels, emb_dim=emb_dim) for _ in cameras)
+        self.towers = nn.ModuleList(
+            Tower(config, num_taps=num_taps, tap_channels=tap_channels, emb_dim=emb_dim) for _ in cameras
+        )
         self.fusion = nn.ModuleList()
         channels = len(self.cameras) * config.tail[-1].planes
         for stage in config.fusion:
@@ -158,7 +163,7 @@ class VisionEncoder(nn.Module):
         for _ in range(config.temporal_stages):
             frames = ceil(frames / 2)
         size = latent_size
-        for _ in range(3):
+        for _ in range(1 + min(_HALVING_MERGES, num_taps - 1)):
             size = ceil(size / 2)
         self.output_shape = (channels, frames, size, size)
 

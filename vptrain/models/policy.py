@@ -14,7 +14,7 @@ from vptrain.config import ModelConfig
 from vptrain.models.autoencoder import build_autoencoder
 from vptrain.models.encoder import VisionEncoder
 from vptrain.models.head import ActionHead
-from vptrain.models.unet import VideoUNet
+from vptrain.models.unet import UNetOutput, VideoUNet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,10 @@ class Condition:
     text_BTE: Tensor
     layout: tuple[str, ...]
 
-    def without(self, *, latents_B: Tensor | None = None, text_B: Tensor | None = None) -> "Condition":
-        """A copy with latents and text set to zero where the masks are true; None means everywhere."""
-        keep_latents = 0.0 if latents_B is None else (~latents_B)[:, None, None, None, None]
-        keep_text = 0.0 if text_B is None else (~text_B)[:, None, None]
+    def without(self, *, latents_BT: Tensor | None = None, text_BT: Tensor | None = None) -> "Condition":
+        """A copy with latents and text set to zero where the masks (B, T or 1) are true; None means everywhere."""
+        keep_latents = 0.0 if latents_BT is None else (~latents_BT)[:, :, None, None, None]
+        keep_text = 0.0 if text_BT is None else (~text_BT)[:, :, None]
         return Condition(
             latents_BTCHW=self.latents_BTCHW * keep_latents, text_BTE=self.text_BTE * keep_text, layout=self.layout
         )
@@ -49,6 +49,7 @@ class VideoPolicy(nn.Module):
             config.encoder,
             cameras=config.cameras,
             num_frames=config.num_frames,
+            num_taps=config.num_taps,
             latent_size=config.latent_size,
             tap_channels=self.unet.tap_channels(),
             emb_dim=emb_dim,
@@ -100,21 +101,43 @@ class VideoPolicy(nn.Module):
         condition: Condition,
         *,
         actions_BAD: Tensor | None = None,
+        action_c_noise_B: Tensor | None = None,
         stop_gradient: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """The network's outputs for scaled noisy latents and, where given, scaled noisy actions.
 
         Args:
+            action_c_noise_B: ln(sigma)/4 of the actions where it differs from the video's.
             stop_gradient: whether action gradients stop at the UNet's features (as in the paper).
         """
+        output = self.run_unet(video_BTCHW, c_noise_B, condition)
+        if actions_BAD is None:
+            return output.video_BTCHW, None
+        vision = self.vision(output, layout=condition.layout, stop_gradient=stop_gradient)
+        noise_level = c_noise_B if action_c_noise_B is None else action_c_noise_B
+        return output.video_BTCHW, self.run_head(
+            actions_BAD, noise_level, vision_BE=vision, stop_gradient=stop_gradient
+        )
+
+    def run_unet(self, video_BTCHW: Tensor, c_noise_B: Tensor, condition: Condition) -> UNetOutput:
+        """The video UNet on scaled noisy latents."""
         B = video_BTCHW.shape[0]
         ids = torch.tensor(self.config.time_ids, dtype=torch.float32, device=video_BTCHW.device).expand(B, -1)
         latents = torch.cat([video_BTCHW, condition.latents_BTCHW], dim=2)
-        output = self.unet.denoise(latents, c_noise_B, text_BTE=condition.text_BTE, ids_BI=ids)
-        if actions_BAD is None:
-            return output.video_BTCHW, None
+        return self.unet.denoise(latents, c_noise_B, text_BTE=condition.text_BTE, ids_BI=ids)
+
+    def vision(self, output: UNetOutput, *, layout: Sequence[str], stop_gradient: bool = True) -> Tensor:
+        """The UNet's features as one vector (B, E)."""
         features, emb = output.features, output.time_embedding_BE
         if stop_gradient:
             features, emb = {tap: feature.detach() for tap, feature in features.items()}, emb.detach()
-        vision = self.encoder(features, emb, layout=condition.layout).flatten(1)
-        return output.video_BTCHW, self.head(actions_BAD, features_BE=vision, emb_BE=emb)
+        vector: Tensor = self.encoder(features, emb, layout=layout)
+        return vector.flatten(1)
+
+    def run_head(
+        self, actions_BAD: Tensor, c_noise_B: Tensor, *, vision_BE: Tensor, stop_gradient: bool = True
+    ) -> Tensor:
+        """The action head on scaled noisy actions; its time embedding is the UNet's."""
+        emb = self.unet.embed_time(c_noise_B)
+        output: Tensor = self.head(actions_BAD, features_BE=vision_BE, emb_BE=emb.detach() if stop_gradient else emb)
+        return output

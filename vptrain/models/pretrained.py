@@ -2,6 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -11,6 +12,7 @@ from torch import nn
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
+from vptrain.models.reference import load_reference, read_reference
 from vptrain.models.unet import VideoUNet
 
 EMBEDDED = "embedded"
@@ -29,6 +31,12 @@ def initial_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
     if config.pretrained == EMBEDDED:
         with resources.as_file(resources.files("vptrain.models") / "tiny" / "autoencoder.safetensors") as file:
             _load(policy.autoencoder, load_file(file), where=file)
+    elif config.pretrained.endswith((".safetensors", ".ckpt")):
+        path = Path(config.pretrained)
+        conversion = load_reference(policy, read_reference(path), where=path)
+        lacking = [name for name in conversion.missing if name.startswith(("unet.", "autoencoder."))]
+        if lacking:
+            raise VptrainError(f"{len(lacking)} pretrained tensors are missing, such as {lacking[0]}.", path=path)
     elif config.pretrained != RANDOM:
         for part, kind, subfolder in (
             (policy.unet, VideoUNet, "unet"),
@@ -44,7 +52,9 @@ def initial_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
 
 def _download(kind: type[nn.Module], location: str, subfolder: str) -> nn.Module:
     try:
-        module: nn.Module = kind.from_pretrained(location, subfolder=subfolder)  # type: ignore[attr-defined]
+        module: nn.Module = kind.from_pretrained(  # type: ignore[attr-defined]
+            location, subfolder=subfolder, low_cpu_mem_usage=False
+        )
     except OSError as error:
         raise VptrainError(
             f"the pretrained {subfolder} cannot be loaded: {str(error).splitlines()[0]}",
@@ -59,5 +69,7 @@ def _load(module: nn.Module, state: dict[str, torch.Tensor], *, where: str | Pat
         module.load_state_dict(state)
     except RuntimeError as error:
         raise VptrainError(
-            f"the pretrained weights do not fit the model's configuration: {error}", path=where
+            f"the pretrained weights do not fit the model's configuration: {shorten(str(error), 300)}",
+            path=where,
+            hint="Choose the --model that they are for.",
         ) from error

@@ -70,8 +70,14 @@ class ClipText:
 
     @torch.no_grad()
     def encode(self, instructions: Sequence[str]) -> Tensor:
-        """(len(instructions), 1024), float32."""
-        tokens = self.tokenizer(list(instructions), padding="max_length", truncation=True, return_tensors="pt")
+        """(len(instructions), dim), float32."""
+        tokens = self.tokenizer(
+            list(instructions),
+            padding="max_length",
+            truncation=True,
+            max_length=self.model.config.max_position_embeddings,
+            return_tensors="pt",
+        )
         return torch.as_tensor(self.model(**tokens).text_embeds)
 
 

@@ -66,7 +66,7 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
         """
         B, T = latents_BTCHW.shape[:2]
         dtype = latents_BTCHW.dtype
-        time_embedding_BE = self.time_embedding(self.time_proj(c_noise_B).to(dtype))
+        time_embedding_BE = self.embed_time(c_noise_B)
         ids = self.add_time_proj(ids_BI.flatten()).reshape(B, -1).to(dtype)
         emb = (time_embedding_BE + self.add_embedding(ids)).repeat_interleave(T, dim=0, output_size=B * T)
         text = text_BTE.flatten(0, 1)[:, None]
@@ -94,6 +94,12 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
                 h = upsampler(h)
         h = self.conv_out(self.conv_act(self.conv_norm_out(h)))
         return UNetOutput(video_BTCHW=h.unflatten(0, (B, T)), features=features, time_embedding_BE=time_embedding_BE)
+
+    def embed_time(self, c_noise_B: Tensor) -> Tensor:
+        """The time embedding (B, E) of ln(sigma)/4, without the added ids."""
+        sinusoids: Tensor = self.time_proj(c_noise_B)
+        embedded: Tensor = self.time_embedding(sinusoids.to(self.conv_in.weight.dtype))
+        return embedded
 
     def tap_channels(self) -> dict[int, int]:
         """Channels of each tapped feature."""

@@ -33,6 +33,11 @@ def like(values_B: Tensor, reference: Tensor) -> Tensor:
     return values_B.reshape(-1, *([1] * (reference.ndim - 1)))
 
 
+def velocity(clean: Tensor, noisy: Tensor, p: Preconditioning) -> Tensor:
+    """What the raw network should output: (clean - c_skip · noisy) / c_out."""
+    return (clean - noisy * like(p.c_skip, noisy)) / like(p.c_out, noisy)
+
+
 def draw_sigma(count: int, *, mean: float, std: float, generator: torch.Generator) -> Tensor:
     """Noise levels with ln(sigma) ~ N(mean, std²), one a window, shared by its frames and actions."""
     return (mean + std * torch.randn(count, generator=generator)).exp()
@@ -63,8 +68,7 @@ def video_loss(
     p = Preconditioning.at(sigma_B)
     noisy = latents_BTCHW + noise * like(sigma_B, noise)
     output, _ = policy(noisy * like(p.c_in, noisy), p.c_noise, condition)
-    target = (latents_BTCHW - noisy * like(p.c_skip, noisy)) / like(p.c_out, noisy)
-    error_BT: Tensor = (output - target).square().mean(dim=(2, 3, 4))
+    error_BT: Tensor = (output - velocity(latents_BTCHW, noisy, p)).square().mean(dim=(2, 3, 4))
     return (error_BT * mask_BT).sum(dim=1) / mask_BT.sum(dim=1)
 
 
@@ -78,13 +82,84 @@ def action_loss(
     noise: Tensor,
     action_noise: Tensor,
     mask_BA: Tensor,
+    action_sigma_B: Tensor | None = None,
 ) -> Tensor:
-    """Stage 2: (B,) mean squared velocity error over the actions that exist; video and actions share sigma."""
-    p = Preconditioning.at(sigma_B)
-    noisy = latents_BTCHW + noise * like(sigma_B, noise)
-    noisy_actions = actions_BAD + action_noise * like(sigma_B, action_noise)
-    scaled = noisy_actions * like(p.c_in, noisy_actions)
-    _, output = policy(noisy * like(p.c_in, noisy), p.c_noise, condition, actions_BAD=scaled)
-    target = (actions_BAD - noisy_actions * like(p.c_skip, noisy_actions)) / like(p.c_out, noisy_actions)
-    error_BA: Tensor = (output - target).square().mean(dim=2)
+    """Stage 2: (B,) mean squared velocity error over the actions that exist.
+
+    Video and actions share sigma, unless the actions have their own (`action_sigma_B`).
+    """
+    _, error_BA = _both_errors(
+        policy,
+        latents_BTCHW,
+        condition,
+        actions_BAD=actions_BAD,
+        sigma_B=sigma_B,
+        noise=noise,
+        action_noise=action_noise,
+        action_sigma_B=sigma_B if action_sigma_B is None else action_sigma_B,
+        stop_gradient=True,
+    )
     return (error_BA * mask_BA).sum(dim=1) / mask_BA.sum(dim=1)
+
+
+def joint_loss(
+    policy: VideoPolicy,
+    latents_BTCHW: Tensor,
+    condition: Condition,
+    *,
+    actions_BAD: Tensor,
+    sigma_B: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    mask_BT: Tensor,
+    mask_BA: Tensor,
+    action_sigma_B: Tensor | None = None,
+    stop_gradient: bool = True,
+) -> Tensor:
+    """Joint training: (B,) mean velocity error over the frames and actions that exist, every one of them a row alike.
+
+    Args:
+        stop_gradient: True as in the paper: the actions' errors do not reach the UNet; False as in the reference.
+    """
+    error_BT, error_BA = _both_errors(
+        policy,
+        latents_BTCHW,
+        condition,
+        actions_BAD=actions_BAD,
+        sigma_B=sigma_B,
+        noise=noise,
+        action_noise=action_noise,
+        action_sigma_B=sigma_B if action_sigma_B is None else action_sigma_B,
+        stop_gradient=stop_gradient,
+    )
+    total = (error_BT * mask_BT).sum(dim=1) + (error_BA * mask_BA).sum(dim=1)
+    return total / (mask_BT.sum(dim=1) + mask_BA.sum(dim=1))
+
+
+def _both_errors(
+    policy: VideoPolicy,
+    latents_BTCHW: Tensor,
+    condition: Condition,
+    *,
+    actions_BAD: Tensor,
+    sigma_B: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    action_sigma_B: Tensor,
+    stop_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """Squared velocity errors of every frame (B, T) and every action (B, A)."""
+    p, q = Preconditioning.at(sigma_B), Preconditioning.at(action_sigma_B)
+    noisy = latents_BTCHW + noise * like(sigma_B, noise)
+    noisy_actions = actions_BAD + action_noise * like(action_sigma_B, action_noise)
+    video, actions = policy(
+        noisy * like(p.c_in, noisy),
+        p.c_noise,
+        condition,
+        actions_BAD=noisy_actions * like(q.c_in, noisy_actions),
+        action_c_noise_B=q.c_noise,
+        stop_gradient=stop_gradient,
+    )
+    error_BT = (video - velocity(latents_BTCHW, noisy, p)).square().mean(dim=(2, 3, 4))
+    error_BA = (actions - velocity(actions_BAD, noisy_actions, q)).square().mean(dim=2)
+    return error_BT, error_BA

@@ -29,7 +29,7 @@ TINY = ModelConfig(
         addition_embed_dim=32,
     ),
     autoencoder=AutoencoderConfig(
-        block_out_channels=(32, 64, 64, 64), layers_per_block=1, latent_channels=16, scaling_factor=1.0
+        block_out_channels=(32, 64, 64, 64), layers_per_block=1, latent_channels=16, scaling_factor=0.964
     ),
     text=TextConfig(kind="hashed", dim=64),
     encoder=EncoderConfig(

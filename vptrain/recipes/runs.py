@@ -1,42 +1,35 @@
 """How each model size trains by default."""
 
+from dataclasses import replace
 from typing import Literal
 
 from vptrain.config import ModelConfig, RunConfig
 
-StageName = Literal["stage1", "stage2"]
+StageName = Literal["stage1", "stage2", "joint"]
 
 _SVD = {
     # METHOD: Adam at 1e-5 (x5 for encoder and head), no schedule, batch 4 on each of 8 devices, about 369k steps
     "stage1": RunConfig(stage="stage1", steps=369_000, batch_size=32, learning_rate=1e-5),
     "stage2": RunConfig(stage="stage2", steps=369_000, batch_size=32, learning_rate=5e-5),
+    "joint": RunConfig(stage="joint", steps=369_000, batch_size=32, learning_rate=1e-5),
 }
 
+_TINY_STAGE1 = RunConfig(
+    stage="stage1",
+    steps=900,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup_steps=30,
+    decay=True,
+    clip_norm=1.0,
+    color_jitter=False,
+    checkpoint_every=300,
+    evaluate_every=100,
+)
 _TINY = {
-    "stage1": RunConfig(
-        stage="stage1",
-        steps=900,
-        batch_size=8,
-        learning_rate=1e-3,
-        warmup_steps=30,
-        decay=True,
-        clip_norm=1.0,
-        color_jitter=False,
-        checkpoint_every=300,
-        evaluate_every=100,
-    ),
-    "stage2": RunConfig(
-        stage="stage2",
-        steps=600,
-        batch_size=8,
-        learning_rate=1e-3,
-        warmup_steps=30,
-        decay=True,
-        clip_norm=1.0,
-        color_jitter=False,
-        checkpoint_every=300,
-        evaluate_every=100,
-    ),
+    "stage1": _TINY_STAGE1,
+    "stage2": replace(_TINY_STAGE1, stage="stage2", steps=600),
+    "joint": replace(_TINY_STAGE1, stage="joint", head_rate_factor=1.0),
 }
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
-from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vpdata.clips.resize import resize
@@ -26,6 +25,7 @@ from vptrain.config import AutoencoderConfig
 from vptrain.models.autoencoder import build_autoencoder
 from vptrain.recipes.models import TINY
 
+PEAK_RATE = 2e-3
 KL_WEIGHT = 1e-6
 
 
@@ -43,19 +43,29 @@ def mean_psnr(model: AutoencoderKLTemporalDecoder, frames: Tensor) -> float:
     return float((-10 * error.square().mean(dim=(1, 2, 3)).log10()).mean())
 
 
-def train(
-    model: AutoencoderKLTemporalDecoder, frames_NHWC: NDArray[np.uint8], *, seconds: float, batch_size: int = 24
-) -> None:
-    """Trains in place for a wall-clock time; prints a line every hundred steps."""
+def train(model: AutoencoderKLTemporalDecoder, sets: Sequence[Tensor], *, seconds: float, batch_size: int = 24) -> None:
+    """Trains in place for a wall-clock time, every data set in equal shares; prints a line every hundred steps.
+
+    Args:
+        model: to train.
+        sets: frames of each data set, uint8 (N, 3, H, W).
+        seconds: how long.
+        batch_size: frames a step.
+    """
     generator = torch.Generator().manual_seed(0)
+
+    def draw(count: int) -> Tensor:
+        owners = torch.randint(len(sets), (count,), generator=generator).tolist()
+        places = [int(torch.randint(len(sets[owner]), (), generator=generator)) for owner in owners]
+        return torch.stack([sets[owner][i] for owner, i in zip(owners, places, strict=True)]).float() / 127.5 - 1
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=1e-4)
-    images = torch.from_numpy(frames_NHWC).permute(0, 3, 1, 2)
-    watched = images[torch.randperm(len(images), generator=generator)[:64]].float() / 127.5 - 1
+    watched = draw(64)
     begin, step = time.monotonic(), 0
     while (elapsed := time.monotonic() - begin) < seconds:
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * elapsed / seconds)) + 1e-6
-        frames = images[torch.randint(len(images), (batch_size,), generator=generator)].float() / 127.5 - 1
+            group["lr"] = PEAK_RATE * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * elapsed / seconds))
+        frames = draw(batch_size)
         posterior = model.encode(frames).latent_dist
         reconstructed = model.decode(posterior.sample(generator), num_frames=1).sample
         loss = reconstruction_loss(reconstructed, frames) + KL_WEIGHT * posterior.kl().mean()
@@ -65,18 +75,15 @@ def train(
         optimizer.step()
         step += 1
         if step % 100 == 0:
-            print(
-                f"step {step}  {elapsed:.0f} s  loss {loss.item():.4f}  PSNR {mean_psnr(model, watched):.2f} dB",
-                flush=True,
-            )
+            psnr = mean_psnr(model, watched)
+            print(f"step {step}  {elapsed:.0f} s  loss {loss.item():.4f}  PSNR {psnr:.2f} dB", flush=True)
 
 
-def latent_scale(model: AutoencoderKLTemporalDecoder, frames_NHWC: NDArray[np.uint8]) -> float:
-    """1 / the standard deviation of the latents of up to 512 evenly spaced frames."""
-    chosen = frames_NHWC[:: max(1, len(frames_NHWC) // 512)]
+def latent_scale(model: AutoencoderKLTemporalDecoder, sets: Sequence[Tensor]) -> float:
+    """1 / the standard deviation of the latents of up to 128 evenly spaced frames of each data set."""
+    chosen = torch.cat([frames[:: max(1, len(frames) // 128)] for frames in sets])
     with torch.no_grad():
-        latents = model.encode(torch.from_numpy(chosen).permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist.mode()
-    return 1.0 / float(latents.std())
+        return 1.0 / float(model.encode(chosen.float() / 127.5 - 1).latent_dist.mode().std())
 
 
 def initialise(config: AutoencoderConfig) -> AutoencoderKLTemporalDecoder:
@@ -88,17 +95,15 @@ def initialise(config: AutoencoderConfig) -> AutoencoderKLTemporalDecoder:
     return model
 
 
-def read_frames(folders: Sequence[Path], *, every: int, size: int) -> NDArray[np.uint8]:
-    """Every n-th frame of all cameras of all clips, cropped and scaled to (N, size, size, 3)."""
-    frames = []
-    for folder in folders:
-        dataset = Dataset.open(folder)
-        for clip in dataset.clips:
-            indices = range(0, clip.num_frames, every)
-            for camera in clip.episode.cameras:
-                recorded = dataset.frames(clip, camera.name, indices)
-                frames.append(resize(recorded, height=size, width=size, fit="crop"))
-    return np.concatenate(frames)
+def read_frames(folder: Path, *, size: int) -> Tensor:
+    """All frames of all cameras of a data set, cropped and scaled to uint8 (N, 3, size, size)."""
+    dataset = Dataset.open(folder)
+    frames = [
+        resize(dataset.frames(clip, camera.name, range(clip.num_frames)), height=size, width=size, fit="crop")
+        for clip in dataset.clips
+        for camera in clip.episode.cameras
+    ]
+    return torch.from_numpy(np.concatenate(frames)).permute(0, 3, 1, 2).contiguous()
 
 
 def main() -> None:
@@ -106,14 +111,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", type=Path, nargs="+")
     parser.add_argument("--seconds", type=float, default=1500)
-    parser.add_argument("--every", type=int, default=2, help="use every n-th frame")
+    parser.add_argument("--from", dest="start", type=Path, help="go on from these weights")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.manual_seed(0)
     model = initialise(TINY.autoencoder)
-    frames = read_frames(args.datasets, every=args.every, size=TINY.image_size)
-    train(model, frames, seconds=args.seconds)
-    print(f"scaling factor {latent_scale(model, frames):.4f}")
+    if args.start:
+        model.load_state_dict(load_file(args.start))
+    sets = [read_frames(folder, size=TINY.image_size) for folder in args.datasets]
+    train(model, sets, seconds=args.seconds)
+    print(f"scaling factor {latent_scale(model, sets):.4f}")
     save_file(model.state_dict(), args.out)
 
 

@@ -144,7 +144,9 @@ def _read_run(folder: Path, *, stage: str, mixture_file: Path, digest: str) -> R
     checkpoint = Checkpoint.open(folder)
     if checkpoint.run.stage != stage:
         raise VptrainError(
-            f"this is a run of {checkpoint.run.stage}, not of {stage}.", path=folder, hint=f"Give it as --{stage}."
+            f"this is a run of {checkpoint.run.stage}, not of {stage}.",
+            path=folder,
+            hint="--stage1 and --stage2 take runs of `vptrain stage1` and `vptrain stage2`.",
         )
     if checkpoint.data.digest != digest:
         raise VptrainError(
@@ -185,7 +187,10 @@ def _points(lines: Sequence[dict[str, float]], name: str) -> tuple[LossPoint, ..
 
 def _read_times(path: Path) -> tuple[CommandTime, ...]:
     try:
-        return tuple(CommandTime(**entry) for entry in json.loads(path.read_text()))
+        entries = json.loads(path.read_text())
+        if not isinstance(entries, list):
+            raise TypeError("not a list")
+        return tuple(CommandTime(**entry) for entry in entries)
     except FileNotFoundError:
         raise VptrainError("there is no such file of times.", path=path) from None
     except (ValueError, TypeError) as error:

@@ -34,15 +34,15 @@ class ActionScore:
 
     space: str
     num_windows: int
-    num_samples: int
     error: float
     baseline_error: float
     dimensions: tuple[DimensionScore, ...]
+    num_samples: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedActions:
-    """One window's actions, (horizon, D) each in normalised units; `mask` (horizon,) is false where none was recorded."""
+    """One window's actions, (horizon, D) in the space's units; `mask` (horizon,) is false where none was recorded."""
 
     predicted: tuple[tuple[float, ...], ...]
     recorded: tuple[tuple[float, ...], ...]

@@ -17,11 +17,9 @@ def as_bytes(count: float) -> str:
     """Decimal units with three digits: `91 kB`, `1.39 MB`, `1.92 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
-            break
+            return f"{count:.3g} {unit}"
         count /= 1000
-    else:
-        unit = "TB"
-    return f"{count:.3g} {unit}"
+    return f"{count:.3g} TB"
 
 
 def as_count(count: int) -> str:

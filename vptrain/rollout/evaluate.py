@@ -27,7 +27,8 @@ class WindowPrediction:
     Attributes:
         window: as recorded.
         frames: predicted, camera -> uint8 (F, H, W, 3), None where no video was asked for; frame 0 is predicted too.
-        actions: predicted, normalised (A, D); None for an action-free window or a policy without a trained head.
+        actions: predicted, normalised (A, D), as a robot would execute them: inside the training set's range, 0 where
+            that has no width; None for an action-free window or a policy without a trained head.
         recorded_actions: normalised (A, D), None likewise.
     """
 
@@ -39,11 +40,11 @@ class WindowPrediction:
     def psnr(self) -> tuple[float, float]:
         """Of the predicted frames after the first, and of repeating the first recorded frame, in dB (peak 255).
 
-        Frames past the episode's end do not count.
+        Frames past the episode's end do not count; there must be one that is not.
         """
-        if self.frames is None:
-            raise ValueError("there is no predicted video")
         seen = self.window.frame_mask[1:]
+        if self.frames is None or not seen.any():
+            raise ValueError("there is no predicted video to compare")
         recorded = np.stack(list(self.window.frames.values())).astype(np.float64)
         predicted = np.stack(list(self.frames.values())).astype(np.float64)
         error = np.square(predicted[:, 1:][:, seen] - recorded[:, 1:][:, seen]).mean()
@@ -136,18 +137,21 @@ def predict_windows(
                     with_actions=labelled,
                     with_video=with_video,
                 )
-                yield from _split(part, batch, prediction.frames_BVFHWC, prediction.actions_BAD)
+                actions = None
+                if normalizer is not None and prediction.actions_BAD is not None:
+                    actions = normalizer.normalize(normalizer.restore(prediction.actions_BAD.double().numpy()))
+                yield from _split(part, batch, prediction.frames_BVFHWC, actions)
 
 
 def _split(
-    windows: Sequence[Window], batch: Batch, frames: Tensor | None, actions: Tensor | None
+    windows: Sequence[Window], batch: Batch, frames: Tensor | None, actions: NDArray[np.float64] | None
 ) -> Iterator[WindowPrediction]:
     for i, window in enumerate(windows):
         recorded = batch.actions_BAD
         yield WindowPrediction(
             window=window,
             frames=None if frames is None else dict(zip(batch.layout, frames[i].numpy(), strict=True)),
-            actions=None if actions is None else actions[i].double().numpy(),
+            actions=None if actions is None else actions[i],
             recorded_actions=None if actions is None or recorded is None else recorded[i].double().numpy(),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vpdata import spaces
+from vpdata.loader.window import Window
 from vpdata.mixture.mixture import Mixture, PlacedClip
 from vptrain.checkpoint import Checkpoint
 from vptrain.config import SamplingConfig
@@ -38,11 +39,12 @@ def predict_held_out(
     """Writes `out/predictions.json`, and an mp4 and a PNG for each shown window; returns what the JSON holds.
 
     Args:
-        checkpoint: of stage 1 (video alone) or stage 2 (video and actions).
+        checkpoint: of stage 1 (video alone), or of stage 2 or joint training (video and actions).
         mixture: whose held-out clips to predict.
         out: a folder that is empty or does not exist.
         sampling: how to sample.
-        num_videos: about how many windows to show, at least one a held-out clip.
+        num_videos: about how many windows to show: one a held-out clip or more, but none that begins so near its
+            episode's end that no other frame follows.
         num_windows: about how many labelled windows to measure action errors on.
         seed: of the sampler's noise.
         device: to run on.
@@ -50,22 +52,25 @@ def predict_held_out(
         text_location: folder or Hub repository of the text encoder, for models that have one.
 
     Raises:
-        VptrainError: no held-out clip, or a folder that is not empty.
+        VptrainError: no held-out clip to show, or a folder that is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise VptrainError("the folder is not empty.", path=out, hint="Choose another --out.")
     clips = mixture.held_out_clips()
     if not clips:
         raise VptrainError("the mixture holds no episode out.", hint="Make it with `vpdata mix --holdout 0.1`.")
-    policy = checkpoint.load_policy().to(device).eval()
-    normalizer = checkpoint.normalizer if checkpoint.run.stage == "stage2" else None
     usable = [_as_video(placed, checkpoint) for placed in clips]
+    videos = [w for w in spread_windows(usable, checkpoint.model, count=num_videos) if w.frame_mask[1:].any()]
+    if not videos:
+        raise VptrainError("no held-out clip is long enough to predict.", hint="Hold more out: `vpdata mix --holdout`.")
+    policy = checkpoint.load_policy().to(device).eval()
+    normalizer = checkpoint.normalizer if checkpoint.run.stage != "stage1" else None
 
-    def run(chosen: Sequence[PlacedClip], count: int, *, with_video: bool) -> list[WindowPrediction]:
+    def run(windows: Sequence[Window], *, with_video: bool) -> list[WindowPrediction]:
         predictions = []
         for prediction in predict_windows(
             policy,
-            spread_windows(chosen, checkpoint.model, count=count),
+            windows,
             text=text,
             sampling=sampling,
             seed=seed,
@@ -77,13 +82,14 @@ def predict_held_out(
         return predictions
 
     text = load_text_encoder(checkpoint.model.text, location=text_location)
-    shown = run(usable, num_videos, with_video=True)
+    shown = run(videos, with_video=True)
     errors = None
     if normalizer is not None:
-        measured = run([placed for placed in usable if placed.labelled], num_windows, with_video=False)
+        labelled = [placed for placed in usable if placed.labelled]
+        measured = run(spread_windows(labelled, checkpoint.model, count=num_windows), with_video=False)
         errors = ActionErrors.of(measured, normalizer)
     out.mkdir(parents=True, exist_ok=True)
-    fps = {placed.clip.key: placed.clip.episode.fps / checkpoint.model.stride for placed in clips}
+    fps = {(placed.source, placed.clip.key): placed.clip.episode.fps / checkpoint.model.stride for placed in clips}
     result = {
         "checkpoint": str(checkpoint.path),
         "step": checkpoint.step,
@@ -91,7 +97,9 @@ def predict_held_out(
         "seed": seed,
         "video": _video_summary(shown),
         "actions": None if errors is None else errors.to_json(),
-        "clips": [_show(p, i, out, fps=fps[p.window.key], normalizer=normalizer) for i, p in enumerate(shown)],
+        "clips": [
+            _show(p, i, out, fps=fps[p.window.source, p.window.key], normalizer=normalizer) for i, p in enumerate(shown)
+        ],
     }
     partial = out / f".{RESULT}.partial"
     partial.write_text(json.dumps(result, indent=2) + "\n")
@@ -118,10 +126,10 @@ def _show(
     write_strip(prediction, out / f"{stem}.png")
     psnr, baseline = prediction.psnr()
     actions = None
-    if normalizer is not None and prediction.actions is not None and prediction.recorded_actions is not None:
+    if normalizer is not None and prediction.actions is not None and window.actions is not None:
         actions = {
             "predicted": normalizer.restore(prediction.actions).tolist(),
-            "recorded": normalizer.restore(prediction.recorded_actions).tolist(),
+            "recorded": spaces.convert(window.actions, str(window.action_space), normalizer.space).tolist(),
             "mask": window.action_mask.tolist(),
             "names": [dimension.name for dimension in spaces.load(normalizer.space).dimensions],
         }

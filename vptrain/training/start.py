@@ -1,5 +1,6 @@
 """Sets a run up, new or resumed: a mixture file and configurations in, a `Trainer` out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -67,15 +68,67 @@ def start_stage2(
     )
 
 
-def resume(mixture_file: Path, folder: Path, *, device: str, text_location: str | None = None) -> Trainer:
-    """A run as its latest checkpoint left it: weights, optimizer and data position.
+def start_joint(
+    mixture_file: Path,
+    folder: Path,
+    *,
+    start: ModelConfig | Path,
+    run: RunConfig,
+    device: str,
+    text_location: str | None = None,
+) -> Trainer:
+    """A new joint run.
+
+    Args:
+        start: the model whose pretrained weights to begin with, or a stage-1 run or checkpoint.
 
     Raises:
-        VptrainError: there is no checkpoint, or the mixture is not the one that the run was trained on.
+        VptrainError, MixtureError: as `start_stage1` and `start_stage2`.
+    """
+    _refuse_existing(folder)
+    mixture = Mixture.open(mixture_file).labelled_only()
+    model = Checkpoint.open(start).model if isinstance(start, Path) else start
+    _check_labelled(mixture, model)
+    policy = Checkpoint.open(start).load_policy() if isinstance(start, Path) else initial_policy(start, seed=run.seed)
+    return Trainer(
+        folder=folder,
+        run=run,
+        policy=policy.to(device),
+        text=load_text_encoder(model.text, location=text_location),
+        mixture=mixture,
+        mixture_file=str(mixture_file),
+        normalizer=ActionNormalizer.fit(mixture.training_clips(), space=model.action_space),
+    )
+
+
+def resume(
+    mixture_file: Path,
+    folder: Path,
+    *,
+    stage: str,
+    device: str,
+    text_location: str | None = None,
+    num_workers: int | None = None,
+) -> Trainer:
+    """A run as its latest checkpoint left it: weights, optimizer and data position.
+
+    Args:
+        stage: what the run must be.
+        num_workers: processes that load windows from now on; None for as many as before.
+
+    Raises:
+        VptrainError: there is no checkpoint, it is of another stage, or the mixture is not the one that the run was
+            trained on.
     """
     checkpoint = Checkpoint.open(folder)
+    if checkpoint.run.stage != stage:
+        raise VptrainError(
+            f"this is a run of {checkpoint.run.stage}, not of {stage}.",
+            path=folder,
+            hint=f"Go on with `vptrain {checkpoint.run.stage} --resume`.",
+        )
     mixture = Mixture.open(mixture_file)
-    if checkpoint.run.stage == "stage2":
+    if checkpoint.run.stage != "stage1":
         mixture = mixture.labelled_only()
     if mixture.digest != checkpoint.data.digest:
         raise VptrainError(
@@ -86,7 +139,7 @@ def resume(mixture_file: Path, folder: Path, *, device: str, text_location: str 
         )
     return Trainer(
         folder=folder,
-        run=checkpoint.run,
+        run=checkpoint.run if num_workers is None else replace(checkpoint.run, num_workers=num_workers),
         policy=checkpoint.load_policy().to(device),
         text=load_text_encoder(checkpoint.model.text, location=text_location),
         mixture=mixture,
@@ -103,25 +156,31 @@ def default_device() -> str:
 
 
 def _refuse_existing(folder: Path) -> None:
-    if (folder / "run.json").exists():
+    if (folder / "checkpoints" / "latest").exists():
         raise VptrainError(
             "there is a run in this folder.", path=folder, hint="Go on with --resume, or choose another --out."
+        )
+    if (folder / "run.json").exists():
+        raise VptrainError(
+            "a run in this folder ended before its first checkpoint, or has not reached it.",
+            path=folder,
+            hint="Remove the folder if nothing writes to it any more, or choose another --out.",
         )
 
 
 def _check_labelled(mixture: Mixture, model: ModelConfig) -> None:
     for placed in mixture.training_clips():
-        if not convertible(placed, model):
-            raise VptrainError(
-                f"source {placed.source} has actions in {placed.clip.episode.action_space}, which do not convert to "
-                f"{model.action_space}, what the model predicts.",
-                path=placed.dataset.path,
-                hint=f"Make the mixture again with `--withhold {placed.source}`: its video still trains stage 1.",
-            )
         if not {camera.name for camera in placed.clip.episode.cameras} & set(model.cameras):
             raise VptrainError(
                 f"source {placed.source} has none of the model's cameras {', '.join(model.cameras)}.",
                 path=placed.dataset.path,
                 episode=placed.clip.key,
                 hint=f"Ingest it with `--camera {model.cameras[0]}=NAME`, or `--withhold {placed.source}`.",
+            )
+        if not convertible(placed, model):
+            raise VptrainError(
+                f"source {placed.source} has actions in {placed.clip.episode.action_space}, which do not convert to "
+                f"{model.action_space}, what the model predicts.",
+                path=placed.dataset.path,
+                hint=f"Make the mixture again with `--withhold {placed.source}`: its video still trains stage 1.",
             )

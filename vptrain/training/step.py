@@ -13,7 +13,7 @@ from vptrain.errors import VptrainError
 from vptrain.models.policy import Condition, VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.normalize import images_to_unit
-from vptrain.objectives.edm import action_loss, draw_sigma, video_loss
+from vptrain.objectives.edm import action_loss, draw_sigma, joint_loss, video_loss
 
 
 def step_generator(run: RunConfig, step: int) -> torch.Generator:
@@ -43,26 +43,36 @@ def window_losses(
     condition = policy.encode_condition(
         frames[:, :, 0], text.encode(batch.instructions).to(device), layout=batch.layout, generator=generator
     )
-    condition = _drop(condition, rate=run.drop_rate, generator=generator)
+    condition = _drop(condition, run, generator=generator)
     sigma = draw_sigma(len(batch), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator).to(device)
     noise = torch.randn(latents.shape, generator=generator).to(device)
+    mask_BT = batch.mask_BT.to(device)
     if run.stage == "stage1":
-        return video_loss(policy, latents, condition, sigma_B=sigma, noise=noise, mask_BT=batch.mask_BT.to(device))
+        return video_loss(policy, latents, condition, sigma_B=sigma, noise=noise, mask_BT=mask_BT)
     if batch.actions_BAD is None:
-        raise VptrainError("stage 2 was given windows without actions.")
-    return action_loss(
-        policy,
-        latents,
-        condition,
-        actions_BAD=batch.actions_BAD.to(device),
-        sigma_B=sigma,
-        noise=noise,
-        action_noise=torch.randn(batch.actions_BAD.shape, generator=generator).to(device),
-        mask_BA=batch.action_mask_BA.to(device),
-    )
+        raise VptrainError(f"{run.stage} was given windows without actions.")
+    action_sigma = sigma
+    if run.high_log_sigma_mean is not None:
+        sigma = draw_sigma(len(batch), mean=run.high_log_sigma_mean, std=run.log_sigma_std, generator=generator).to(
+            device
+        )
+    targets: dict[str, Tensor] = {
+        "actions_BAD": batch.actions_BAD.to(device),
+        "sigma_B": sigma,
+        "noise": noise,
+        "action_noise": torch.randn(batch.actions_BAD.shape, generator=generator).to(device),
+        "action_sigma_B": action_sigma,
+        "mask_BA": batch.action_mask_BA.to(device),
+    }
+    if run.stage == "stage2":
+        return action_loss(policy, latents, condition, **targets)
+    stop = run.gradient_stop == "paper"
+    return joint_loss(policy, latents, condition, **targets, mask_BT=mask_BT, stop_gradient=stop)
 
 
-def _drop(condition: Condition, *, rate: float, generator: torch.Generator) -> Condition:
-    """Classifier-free dropout for whole clips: text and first-frame latents independently."""
-    draws = torch.rand(2, condition.latents_BTCHW.shape[0], generator=generator).to(condition.latents_BTCHW.device)
-    return condition.without(latents_B=draws[0] < rate, text_B=draws[1] < rate)
+def _drop(condition: Condition, run: RunConfig, *, generator: torch.Generator) -> Condition:
+    """Classifier-free dropout of text and first-frame latents, independently."""
+    B, T = condition.latents_BTCHW.shape[:2]
+    draws = torch.rand(2, B, T if run.drop == "frame" else 1, generator=generator) < run.drop_rate
+    draws = draws.to(condition.latents_BTCHW.device)
+    return condition.without(latents_BT=draws[0], text_BT=draws[1])

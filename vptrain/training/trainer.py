@@ -4,8 +4,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,7 +63,7 @@ class Trainer:
     mixture_file: str
     normalizer: ActionNormalizer | None
     step: int = 0
-    optimizer_state: dict[str, object] | None = None
+    optimizer_state: dict[str, Any] | None = None
 
     def train(self, report: Callable[[Progress], None]) -> None:
         """Trains to the last step, writing metrics and checkpoints.
@@ -70,8 +71,9 @@ class Trainer:
         Raises:
             VptrainError: the loss is not finite, or a checkpoint cannot be written.
         """
-        parameters = trainable(self.policy, self.run)
-        optimizer = torch.optim.Adam(parameters, lr=self.run.learning_rate)
+        groups = trainable(self.policy, self.run)
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        optimizer = torch.optim.Adam(groups, lr=self.run.learning_rate)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,12 +87,14 @@ class Trainer:
             self.step += 1
             losses.append(loss)
             clock.count(len(windows))
-            if self.step % LOG_EVERY == 0 or self.step == self.run.steps:
-                log.append(step=self.step, loss=sum(losses) / len(losses), **clock.values(), learning_rate=self._rate())
+            saving = self.step % self.run.checkpoint_every == 0 or self.step == self.run.steps
+            if saving or self.step % LOG_EVERY == 0:  # before every checkpoint, so that a resumed run logs the same
+                rate = optimizer.param_groups[0]["lr"]
+                log.append(step=self.step, loss=sum(losses) / len(losses), **clock.values(), learning_rate=rate)
                 losses.clear()
             if held_out and (self.step % self.run.evaluate_every == 0 or self.step == self.run.steps):
                 log.append(step=self.step, held_out_loss=self._evaluate(held_out))
-            if self.step % self.run.checkpoint_every == 0 or self.step == self.run.steps:
+            if saving:
                 self._save(optimizer)
             report(
                 Progress(
@@ -116,7 +120,7 @@ class Trainer:
         self, windows: Sequence[Window], parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer
     ) -> float:
         for group in optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = self._rate() * group["factor"]
         optimizer.zero_grad(set_to_none=True)
         generator = step_generator(self.run, self.step)
         total = 0.0
@@ -139,7 +143,8 @@ class Trainer:
         return total
 
     def _batches(self, windows: Sequence[Window]) -> list[Batch]:
-        return make_batches(windows, normalizer=self.normalizer if self.run.stage == "stage2" else None)
+        normalizer = None if self.run.stage == "stage1" else self.normalizer
+        return make_batches(windows, normalizer=normalizer, padding=self.run.padding)
 
     def _rate(self) -> float:
         rate = self.run.learning_rate
@@ -152,14 +157,15 @@ class Trainer:
 
     def _held_out_batches(self) -> list[Batch]:
         clips = self.mixture.held_out_clips()
-        if self.run.stage == "stage2":
+        if self.run.stage != "stage1":
             clips = [placed for placed in clips if convertible(placed, self.policy.config)]
         return self._batches(spread_windows(clips, self.policy.config, count=EVALUATION_WINDOWS))
 
     @torch.no_grad()
     def _evaluate(self, held_out: Sequence[Batch]) -> float:
-        generator = step_generator(self.run, EVALUATION_SEED)
-        return mean_loss(self.policy, held_out, text=self.text, run=self.run, generator=generator).item()
+        run = replace(self.run, drop_rate=0.0, color_jitter=False)
+        generator = step_generator(run, EVALUATION_SEED)
+        return mean_loss(self.policy, held_out, text=self.text, run=run, generator=generator).item()
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         save_checkpoint(
@@ -231,19 +237,27 @@ class _Clock:
         }
 
 
-def trainable(policy: VideoPolicy, run: RunConfig) -> list[nn.Parameter]:
-    """Freezes all but what the stage trains, and returns that: the UNet in stage 1, encoder and head in stage 2."""
-    parts = [policy.unet] if run.stage == "stage1" else [policy.encoder, policy.head]
+def trainable(policy: VideoPolicy, run: RunConfig) -> list[dict[str, Any]]:
+    """Freezes all but what the stage trains, and returns that as an optimizer's groups.
+
+    A group has its `params`, and the `factor` by which their learning rate differs from the run's.
+    """
     policy.requires_grad_(False)
-    for part in parts:
-        part.requires_grad_(True)
-    return [parameter for part in parts for parameter in part.parameters()]
+    groups: list[dict[str, Any]] = []
+    if run.stage != "stage2":
+        groups.append({"params": list(policy.unet.requires_grad_(True).parameters()), "factor": 1.0})
+    if run.stage != "stage1":
+        heads = [*policy.encoder.requires_grad_(True).parameters(), *policy.head.requires_grad_(True).parameters()]
+        groups.append({"params": heads, "factor": run.head_rate_factor if run.stage == "joint" else 1.0})
+    return groups
 
 
 def convertible(placed: PlacedClip, config: ModelConfig) -> bool:
-    """Whether a clip has actions that the model can predict."""
+    """Whether a clip has actions that the model can predict, and a camera that it knows to predict them from."""
     space = placed.clip.episode.action_space
-    return placed.labelled and space is not None and spaces.can_convert(space, config.action_space)
+    cameras = {camera.name for camera in placed.clip.episode.cameras}
+    fits = space is not None and spaces.can_convert(space, config.action_space)
+    return placed.labelled and fits and not cameras.isdisjoint(config.cameras)
 
 
 def spread_windows(clips: Sequence[PlacedClip], config: ModelConfig, *, count: int) -> list[Window]:
@@ -252,8 +266,9 @@ def spread_windows(clips: Sequence[PlacedClip], config: ModelConfig, *, count: i
     per_clip = max(1, count // max(1, len(clips)))
     for placed in clips:
         starts = placed.clip.num_labelled_starts if placed.labelled else placed.clip.span.num_starts
-        for i in range(min(per_clip, starts)):
-            start = starts * (2 * i + 1) // (2 * per_clip)
+        chosen = min(per_clip, starts)
+        for i in range(chosen):
+            start = starts * (2 * i + 1) // (2 * chosen)
             windows.append(
                 cut_window(
                     placed.dataset,
