@@ -110,13 +110,24 @@ class HeadConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
-    """Defaults of the sampler: Euler on the Karras schedule, constant guidance on video and actions."""
+    """Defaults of the sampler: Euler on the Karras schedule, constant guidance on video and actions.
+
+    Attributes:
+        num_steps: of video and actions.
+        video_steps: None denoises video and actions together; n reads the actions off the video's n-th step, for
+            policies trained with `high_log_sigma_mean`.
+    """
 
     num_steps: int = 30
+    video_steps: int | None = None
     sigma_max: float = 700.0
     sigma_min: float = 0.002
     rho: float = 7.0
     guidance: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.video_steps is not None and not 1 <= self.video_steps <= self.num_steps:
+            raise VptrainError(f"video_steps {self.video_steps} is not in [1, {self.num_steps}], the sampler's steps.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

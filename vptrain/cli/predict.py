@@ -1,14 +1,15 @@
 """`vptrain predict`: predicted against recorded video and actions for held-out clips."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vpdata.cli import output
 from vpdata.mixture.mixture import Mixture
 from vptrain.checkpoint import Checkpoint
-from vptrain.rollout.held_out import overridden, predict_held_out
+from vptrain.rollout.held_out import predict_held_out
 from vptrain.training.start import default_device
 
 EPILOG = """
@@ -27,6 +28,10 @@ def predict(
     videos: Annotated[int, typer.Option(min=1, help="About how many windows to show; at least one a clip.")] = 8,
     windows: Annotated[int, typer.Option(min=1, help="About how many windows to measure action errors on.")] = 64,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps. Default: the model's.")] = None,
+    video_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Read the actions off this step of the video instead of denoising both together."),
+    ] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale. Default: the model's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler's noise.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")] = None,
@@ -40,12 +45,14 @@ def predict(
     Actions are compared as root mean squared error in normalised units (2 is the training set's whole range).
     """
     checkpoint = Checkpoint.open(run)
+    chosen: dict[str, Any] = {"num_steps": steps, "video_steps": video_steps, "guidance": guidance}
+    sampling = replace(checkpoint.model.sampling, **{k: v for k, v in chosen.items() if v is not None})
     with output.progress_bar("windows", None) as advance:
         result = predict_held_out(
             checkpoint,
             Mixture.open(mixture),
             out,
-            sampling=overridden(checkpoint.model.sampling, num_steps=steps, guidance=guidance),
+            sampling=sampling,
             num_videos=videos,
             num_windows=windows,
             seed=seed,

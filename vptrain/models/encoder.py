@@ -114,7 +114,7 @@ class Tower(nn.Module):
             channels = stage.planes
 
     def forward(self, features: Mapping[int, Tensor], emb_BE: Tensor) -> Tensor:
-        """Features as (B, C, F, H, W) a tap; returns (B, C, F, H/8, W/8) of the finest one, given three taps or more."""
+        """Features as (B, C, F, H, W) a tap; returns (B, C, F, H/8, W/8) of the finest, from three taps on."""
         h: Tensor = self.stem(features[_STEM_TAP], emb_BE)
         for tap, tap_stage, merged in zip(_FINE_TO_COARSE, self.taps, self.merged, strict=False):
             h = merged(torch.cat([h, tap_stage(features[tap], emb_BE)], dim=1), emb_BE)

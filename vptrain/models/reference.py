@@ -6,6 +6,8 @@ Every tensor is accounted for: it is converted, or left out for a stated reason,
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
@@ -79,11 +81,9 @@ def read_reference(path: Path) -> dict[str, Tensor]:
         raise VptrainError("there is no such file.", path=path) from None
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise VptrainError(f"the checkpoint cannot be read ({error}).", path=path) from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
+    except UnpicklingError as error:
         raise VptrainError(
-            f"the checkpoint holds more than tensors, and is not unpickled for safety ({error}).",
+            f"the checkpoint holds more than tensors, and is not unpickled for safety ({shorten(str(error), 300)}).",
             path=path,
             hint="Save its state_dict alone, best as .safetensors.",
         ) from error
@@ -103,7 +103,7 @@ def load_reference(policy: VideoPolicy, state: Mapping[str, Tensor], *, where: P
     ours = policy.state_dict()
     found = {name: public for name, public in names.items() if public in state}
     for name, public in found.items():
-        if state[public].numel() != ours[name].numel():
+        if _size(state[public]) != _size(ours[name]):
             raise VptrainError(
                 f"{public} has shape {tuple(state[public].shape)}, the configuration says {tuple(ours[name].shape)}.",
                 path=where,
@@ -120,6 +120,11 @@ def load_reference(policy: VideoPolicy, state: Mapping[str, Tensor], *, where: P
             left_out[reason] = left_out.get(reason, 0) + 1
     missing = tuple(name for name in names if name not in found)
     return Conversion(converted=len(found), left_out=left_out, missing=missing, unexpected=tuple(unexpected))
+
+
+def _size(tensor: Tensor) -> list[int]:
+    """The shape but for dimensions of one, which is where the two layouts differ."""
+    return [length for length in tensor.shape if length != 1]
 
 
 def to_reference(policy: VideoPolicy) -> dict[str, Tensor]:
@@ -149,9 +154,9 @@ def write_reference(policy: VideoPolicy, path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, partial)
         partial.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
-        raise VptrainError(f"the file cannot be written ({error.strerror}).", path=path) from error
+        raise VptrainError(f"the file cannot be written ({error}).", path=path) from error
     return len(state)
 
 

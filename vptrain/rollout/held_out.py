@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def predict_held_out(
     result = {
         "checkpoint": str(checkpoint.path),
         "step": checkpoint.step,
-        "sampling": {"num_steps": sampling.num_steps, "guidance": sampling.guidance},
+        "sampling": asdict(sampling),
         "seed": seed,
         "video": _video_summary(shown),
         "actions": None if errors is None else errors.to_json(),
@@ -145,12 +145,3 @@ def _show(
         "strip": f"{stem}.png",
         "actions": actions,
     }
-
-
-def overridden(sampling: SamplingConfig, *, num_steps: int | None, guidance: float | None) -> SamplingConfig:
-    """The sampling configuration with what the user asked for."""
-    return replace(
-        sampling,
-        num_steps=sampling.num_steps if num_steps is None else num_steps,
-        guidance=sampling.guidance if guidance is None else guidance,
-    )

@@ -1,6 +1,8 @@
 """Observations in, predicted video and actions out: the whole chain from pixels to normalised actions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -35,54 +37,56 @@ def predict(
 ) -> Prediction:
     """Generates what follows each window's first frames; only those frames and the instructions are looked at."""
     condition, generator, device = _condition(policy, batch, text, seed)
-    noise = [torch.randn(condition.latents_BTCHW.shape, generator=generator).to(device)]
-    if with_actions:
-        noise.append(_action_noise(policy, batch, generator).to(device))
+    sigmas = karras_sigmas(
+        sampling.num_steps, sigma_max=sampling.sigma_max, sigma_min=sampling.sigma_min, rho=sampling.rho
+    )
+    video_noise = torch.randn(condition.latents_BTCHW.shape, generator=generator).to(device)
+    action_noise = torch.randn(len(batch), policy.config.horizon, policy.head.out.out_channels, generator=generator).to(
+        device
+    )
 
     def guided(x: tuple[Tensor, ...], sigma: float) -> tuple[Tensor, ...]:
         return _guided(policy, x, sigma, condition, guidance=sampling.guidance)
 
-    clean = euler(guided, noise, _sigmas(sampling, sampling.num_steps))
+    latents = actions = None
+    if with_actions and sampling.video_steps is None:
+        latents, actions = euler(guided, [video_noise, action_noise], sigmas)
+    elif with_actions:
+        begun = euler(guided, [video_noise], sigmas[: sampling.video_steps])[0]
+        visions = _visions(policy, begun, sigmas[cast(int, sampling.video_steps) - 1], condition, sampling.guidance)
+        actions = _denoised_actions(policy, action_noise, sigmas, visions, guidance=sampling.guidance)
+    if with_video and latents is None:
+        (latents,) = euler(guided, [video_noise], sigmas)
     return Prediction(
-        frames_BVFHWC=unit_to_images(policy.decode_video(clean[0])).cpu() if with_video else None,
-        actions_BAD=clean[1].cpu() if with_actions else None,
+        frames_BVFHWC=unit_to_images(policy.decode_video(latents)).cpu()
+        if with_video and latents is not None
+        else None,
+        actions_BAD=None if actions is None else actions.cpu(),
     )
 
 
-@torch.no_grad()
-def predict_actions(
-    policy: VideoPolicy, batch: Batch, *, text: CachedText, sampling: SamplingConfig, seed: int, video_steps: int
+def _visions(
+    policy: VideoPolicy, latents: Tensor, sigma: float, condition: Condition, guidance: float
+) -> tuple[Tensor, ...]:
+    """The encoder's vector for one step of the video, with the condition and, for guidance, without it."""
+    p = Preconditioning.at(torch.full((latents.shape[0],), sigma, device=latents.device))
+    conditions = (condition,) if guidance == 1 else (condition, condition.without())
+    outputs = [policy.run_unet(latents * like(p.c_in, latents), p.c_noise, seen) for seen in conditions]
+    return tuple(policy.vision(output, layout=condition.layout) for output in outputs)
+
+
+def _denoised_actions(
+    policy: VideoPolicy, noise: Tensor, sigmas: Sequence[float], visions: tuple[Tensor, ...], *, guidance: float
 ) -> Tensor:
-    """Actions (B, A, D), normalised, from the features of the video's step number `video_steps` of the schedule.
+    """The action head's own Euler steps with fixed vision vectors."""
 
-    The video UNet runs `video_steps` times instead of at every step of the actions, and no video is decoded. It is for
-    policies whose head was trained with the actions' sigma independent of the video's (`high_log_sigma_mean`).
-    """
-    if not 1 <= video_steps <= sampling.num_steps:
-        raise ValueError(f"video_steps {video_steps} is not in [1, {sampling.num_steps}]")
-    condition, generator, device = _condition(policy, batch, text, seed)
-    sigmas = _sigmas(sampling, sampling.num_steps)
-    noise = torch.randn(condition.latents_BTCHW.shape, generator=generator).to(device)
+    def clean(x: tuple[Tensor, ...], sigma: float) -> tuple[Tensor, ...]:
+        p = Preconditioning.at(torch.full((noise.shape[0],), sigma, device=noise.device))
+        outputs = [policy.run_head(x[0] * like(p.c_in, x[0]), p.c_noise, vision_BE=vision) for vision in visions]
+        output = outputs[0] if len(outputs) == 1 else torch.lerp(outputs[1], outputs[0], guidance)
+        return (x[0] * like(p.c_skip, output) + output * like(p.c_out, output),)
 
-    def video(x: tuple[Tensor, ...], sigma: float) -> tuple[Tensor, ...]:
-        return _guided(policy, x, sigma, condition, guidance=sampling.guidance)
-
-    (latents,) = euler(video, [noise], sigmas[:video_steps])
-    conditions = (condition,) if sampling.guidance == 1 else (condition, condition.without())
-    p = Preconditioning.at(torch.full((len(batch),), sigmas[video_steps - 1], device=device))
-    visions = []
-    for seen in conditions:
-        output = policy.run_unet(latents * like(p.c_in, latents), p.c_noise, seen)
-        visions.append(policy.vision(output, layout=seen.layout))
-
-    def actions(x: tuple[Tensor, ...], sigma: float) -> tuple[Tensor, ...]:
-        q = Preconditioning.at(torch.full((len(batch),), sigma, device=device))
-        outputs = [policy.run_head(x[0] * like(q.c_in, x[0]), q.c_noise, vision_BE=vision) for vision in visions]
-        clean = [x[0] * like(q.c_skip, output) + output * like(q.c_out, output) for output in outputs]
-        return (clean[0] if len(clean) == 1 else torch.lerp(clean[1], clean[0], sampling.guidance),)
-
-    (clean,) = euler(actions, [_action_noise(policy, batch, generator).to(device)], sigmas)
-    return clean.cpu()
+    return euler(clean, [noise], sigmas)[0]
 
 
 def _condition(
@@ -94,14 +98,6 @@ def _condition(
     embedded = text.encode(batch.instructions).to(device)
     condition = policy.encode_condition(first, embedded, layout=batch.layout, generator=generator)
     return condition, generator, device
-
-
-def _action_noise(policy: VideoPolicy, batch: Batch, generator: torch.Generator) -> Tensor:
-    return torch.randn(len(batch), policy.config.horizon, policy.head.out.out_channels, generator=generator)
-
-
-def _sigmas(sampling: SamplingConfig, num_steps: int) -> list[float]:
-    return karras_sigmas(num_steps, sigma_max=sampling.sigma_max, sigma_min=sampling.sigma_min, rho=sampling.rho)
 
 
 def _guided(

@@ -1,0 +1,198 @@
+"""The verbs as a user types them: exit codes, one-paragraph messages, and what they print."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from micro import MICRO, STAGE2
+
+from vpdata.cli import output
+from vptrain.checkpoint import Checkpoint
+from vptrain.cli.app import app
+from vptrain.recipes.models import TINY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def message(self) -> str:
+        """The one paragraph that an error is."""
+        assert self.exit_code == 1, self.stderr
+        assert self.stdout == ""
+        assert self.stderr.startswith("error: ")
+        assert "Traceback" not in self.stderr
+        assert self.stderr.strip().count("\n") == 0
+        return self.stderr
+
+
+Vptrain = Callable[..., Ended]
+
+
+@pytest.fixture
+def vptrain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vptrain:
+    """The `vptrain` command, in this process."""
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["vptrain", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            output.run(app, prog_name="vptrain")
+        captured = capsys.readouterr()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        return Ended(exit_code=code or 0, stdout=captured.out, stderr=captured.err)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "verb", sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
+)
+def test_every_verb_has_examples(vptrain: Vptrain, verb: str) -> None:
+    shown = vptrain(verb, "--help")
+    assert shown.exit_code == 0
+    assert "Examples:" in shown.stdout
+    assert f"vptrain {verb} " in shown.stdout
+
+
+def test_the_command_can_be_run_as_a_module() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "vptrain", "stage2", "--mixture", "nothing.toml", "--from", "nothing", "--out", "run"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("error: nothing: this is neither a checkpoint nor a run with one.")
+
+
+def test_a_missing_mixture(vptrain: Vptrain, tmp_path: Path) -> None:
+    ended = vptrain("stage1", "--mixture", tmp_path / "no.toml", "--out", tmp_path / "run", "--pretrained", "random")
+    assert "no such mixture file. Make one with `vpdata mix`." in ended.message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run(vptrain: Vptrain, mixture_file: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("stage2", "--mixture", mixture_file, "--from", tmp_path, "--out", tmp_path / "run"),
+        ("stage1", "--mixture", mixture_file, "--out", tmp_path, "--resume"),
+        ("predict", tmp_path, "--mixture", mixture_file, "--out", tmp_path / "look"),
+    ):
+        assert "neither a checkpoint nor a run with one" in vptrain(*arguments).message
+
+
+def test_a_run_that_exists(vptrain: Vptrain, mixture_file: Path, stage1_run: Path) -> None:
+    before = sorted(path.stat().st_mtime_ns for path in stage1_run.rglob("*"))
+    ended = vptrain("stage1", "--mixture", mixture_file, "--out", stage1_run, "--pretrained", "random")
+    assert "there is a run in this folder. Go on with --resume" in ended.message
+    assert sorted(path.stat().st_mtime_ns for path in stage1_run.rglob("*")) == before
+
+
+def test_a_run_that_is_complete(vptrain: Vptrain, mixture_file: Path, stage1_run: Path) -> None:
+    ended = vptrain("stage1", "--mixture", mixture_file, "--out", stage1_run, "--resume")
+    assert "this run is complete at step 3" in ended.message
+
+
+def test_stage2_needs_a_stage1_run(vptrain: Vptrain, mixture_file: Path, tmp_path: Path) -> None:
+    ended = vptrain("stage2", "--mixture", mixture_file, "--out", tmp_path / "run")
+    assert ended.exit_code == 2
+    assert "--from" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        ("stage1", ("--steps", 5)),
+        ("stage1", ("--lr", 0.1)),
+        ("stage1", ("--seed", 0)),
+        ("stage1", ("--pretrained", "random")),
+        ("stage2", ("--from", "somewhere")),
+        ("stage2", ("--batch-size", 1)),
+    ],
+)
+def test_a_resumed_run_takes_no_other_configuration(
+    vptrain: Vptrain, mixture_file: Path, stage1_run: Path, verb: str, option: tuple[object, ...]
+) -> None:
+    ended = vptrain(verb, "--mixture", mixture_file, "--out", stage1_run, "--resume", *option)
+    assert ended.exit_code == 2
+    assert str(option[0]) in ended.stderr
+
+
+def test_a_run_of_another_stage(vptrain: Vptrain, mixture_file: Path, stage1_run: Path) -> None:
+    ended = vptrain("stage2", "--mixture", mixture_file, "--out", stage1_run, "--resume")
+    assert "this is a run of stage1, not of stage2. Go on with `vptrain stage1 --resume`." in ended.message
+
+
+def test_stage1_from_the_command_line(vptrain: Vptrain, mixture_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ended = vptrain(
+        "stage1", "--mixture", mixture_file, "--out", out, "--pretrained", "random", "--steps", 1, "--batch-size", 1,
+        "--seed", 3, "--num-workers", 0, "--device", "cpu", "--set", "evaluate_every=1", "--json",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    printed = json.loads(ended.stdout)
+    assert (printed["stage"], printed["steps"], printed["run"]) == ("stage1", 1, str(out))
+    assert "stage1 step 1/1" in ended.stderr
+    run = Checkpoint.open(out)
+    assert run.model.name == TINY.name
+    assert (run.run.steps, run.run.batch_size, run.run.seed, run.run.evaluate_every) == (1, 1, 3, 1)
+
+
+def test_stage2_and_predict_from_the_command_line(
+    vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path
+) -> None:
+    policy, look = tmp_path / "policy", tmp_path / "look"
+    ended = vptrain(
+        "stage2", "--mixture", mixture_file, "--from", stage1_run, "--out", policy, "--steps", 2, "--batch-size", 1,
+        "--checkpoint-every", 1, "--num-workers", 0, "--device", "cpu",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert "stage2" in ended.stdout
+    assert Checkpoint.open(policy).model == MICRO
+    ended = vptrain(
+        "predict", policy, "--mixture", mixture_file, "--out", look, "--videos", 1, "--windows", 2, "--steps", 1,
+        "--guidance", 2, "--device", "cpu",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    for text in ("video PSNR, dB", "action error", "the mean action"):
+        assert text in ended.stdout
+    result = json.loads((look / "predictions.json").read_text())
+    assert result["sampling"] == {"num_steps": 1, "guidance": 2.0}
+    assert result["step"] == 2
+    again = vptrain("predict", policy, "--mixture", mixture_file, "--out", look)
+    assert "the folder is not empty" in again.message
+
+
+def test_predict_prints_json(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    ended = vptrain(
+        "predict", stage1_run, "--mixture", mixture_file, "--out", tmp_path / "look", "--videos", 1, "--steps", 1,
+        "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout) == json.loads((tmp_path / "look" / "predictions.json").read_text())
+
+
+def test_an_interrupted_run_goes_on_from_the_command_line(
+    vptrain: Vptrain, mixture_file: Path, stage2_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stage2_run, tmp_path / "run")
+    checkpoint = Checkpoint.open(tmp_path / "run").path / "checkpoint.json"
+    values = json.loads(checkpoint.read_text())
+    values["run"]["steps"] = 4
+    checkpoint.write_text(json.dumps(values))
+    ended = vptrain(
+        "stage2", "--mixture", mixture_file, "--out", tmp_path / "run", "--resume", "--num-workers", 1, "--json"
+    )
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout)["steps"] == 4
+    assert Checkpoint.open(tmp_path / "run").data.position == 4 * STAGE2.batch_size

@@ -1,0 +1,60 @@
+"""The smallest model that has every part, and how the tests train it."""
+
+from dataclasses import replace
+
+from vptrain.config import (
+    AutoencoderConfig,
+    EncoderConfig,
+    HeadConfig,
+    ModelConfig,
+    RunConfig,
+    SamplingConfig,
+    Stage,
+    TextConfig,
+    UNetConfig,
+)
+from vptrain.training.trainer import Progress
+
+MICRO = ModelConfig(
+    name="micro",
+    cameras=("wrist", "left", "right"),
+    num_frames=3,
+    stride=4,
+    horizon=8,
+    image_size=64,
+    pretrained="random",
+    unet=UNetConfig(
+        block_out_channels=(32, 32, 32, 32), layers_per_block=1, num_attention_heads=(1, 1, 1, 1), addition_embed_dim=8
+    ),
+    autoencoder=AutoencoderConfig(
+        block_out_channels=(32, 32, 32, 32), layers_per_block=1, latent_channels=4, scaling_factor=0.5
+    ),
+    text=TextConfig(kind="hashed", dim=16),
+    encoder=EncoderConfig(
+        stem=Stage(planes=32, groups=2),
+        taps=(Stage(planes=16, groups=2),) * 4,
+        merged=(Stage(planes=32, groups=2),) * 4,
+        tail=(Stage(planes=16, groups=2),),
+        fusion=(Stage(planes=32, groups=2),),
+        body_groups=2,
+        temporal_stages=1,
+        output_groups=4,
+    ),
+    head=HeadConfig(widths=(16, 32), kernel_size=3, groups=4, time_dim=16),
+    sampling=SamplingConfig(num_steps=3, guidance=1.0),
+)
+
+STAGE1 = RunConfig(
+    stage="stage1",
+    steps=3,
+    batch_size=3,
+    learning_rate=1e-3,
+    checkpoint_every=3,
+    evaluate_every=3,
+    num_workers=0,
+)
+STAGE2 = replace(STAGE1, stage="stage2")
+
+
+def silent(_: Progress) -> None:
+    """Reports to nobody."""

@@ -1,0 +1,63 @@
+import json
+from dataclasses import replace
+
+import pytest
+from micro import MICRO, STAGE1
+
+from vptrain.config import ModelConfig, RunConfig, from_dict, overridden, to_dict
+from vptrain.errors import VptrainError
+from vptrain.recipes.models import SVD, TINY, model_config
+from vptrain.recipes.runs import run_config
+
+
+@pytest.mark.parametrize("config", [MICRO, SVD, TINY], ids=lambda config: config.name)
+def test_a_model_survives_json(config: ModelConfig) -> None:
+    assert from_dict(ModelConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("config", [STAGE1, replace(STAGE1, clip_norm=0.5, high_log_sigma_mean=3.0)])
+def test_a_run_survives_json(config: RunConfig) -> None:
+    assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_an_unknown_key_is_refused_at_any_depth() -> None:
+    values = to_dict(MICRO)
+    values["unet"]["dropout"] = 0.1
+    with pytest.raises(VptrainError, match="UNetConfig has no dropout"):
+        from_dict(ModelConfig, values)
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(VptrainError, match="horizon 7 is not a multiple of 2"):
+        replace(MICRO, horizon=7)
+    with pytest.raises(VptrainError, match="image size 96 is not a multiple of 64"):
+        replace(MICRO, image_size=96)
+
+
+def test_the_full_size_is_the_methods() -> None:
+    assert (SVD.latent_size, SVD.span, 1 + len(SVD.cameras) * SVD.num_frames) == (32, 32, 25)
+    assert (SVD.sampling.num_steps, SVD.sampling.guidance, SVD.condition_noise) == (30, 2.0, 0.02)
+    stage1, stage2 = run_config(SVD, "stage1"), run_config(SVD, "stage2")
+    assert stage2.learning_rate == 5 * stage1.learning_rate
+    assert (stage1.log_sigma_mean, stage1.log_sigma_std, stage1.drop_rate) == (1.0, 1.6, 0.1)
+
+
+def test_a_model_size_that_is_not_there() -> None:
+    assert model_config("svd") is SVD
+    with pytest.raises(VptrainError, match="Choose one of"):
+        model_config("huge")
+
+
+def test_plain_fields_can_be_set_by_name() -> None:
+    run = overridden(STAGE1, ["steps=7", "learning_rate=2e-4", "clip_norm=0.5", "drop=frame", "decay=true"])
+    assert run == replace(STAGE1, steps=7, learning_rate=2e-4, clip_norm=0.5, drop="frame", decay=True)
+    assert overridden(run, ["clip_norm=none"]).clip_norm is None
+    assert overridden(MICRO, ["cameras=wrist,left"]).cameras == ("wrist", "left")
+
+
+@pytest.mark.parametrize("assignment", ["pace=3", "steps", "steps=many", "drop=row", "decay=yes"])
+def test_what_cannot_be_set_is_refused(assignment: str) -> None:
+    with pytest.raises(VptrainError):
+        overridden(STAGE1, [assignment])
+    with pytest.raises(VptrainError, match="cannot set 'unet=3'"):
+        overridden(MICRO, ["unet=3"])

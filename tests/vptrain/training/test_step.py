@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from micro import MICRO, STAGE1, STAGE2
+from torch import Tensor, nn
+
+from vpdata.loader.window import Window
+from vptrain.batch import Batch, make_batches
+from vptrain.config import RunConfig
+from vptrain.errors import VptrainError
+from vptrain.models.policy import Condition, VideoPolicy
+from vptrain.models.pretrained import initial_policy
+from vptrain.models.text import CachedText
+from vptrain.normalize import ActionNormalizer
+from vptrain.training.step import mean_loss, step_generator, window_losses
+
+JOINT = replace(STAGE1, stage="joint")
+NO_JITTER = replace(STAGE1, color_jitter=False)
+
+
+def test_draws_follow_from_seed_stage_and_step() -> None:
+    def first(run: RunConfig, step: int) -> float:
+        return torch.rand(1, generator=step_generator(run, step)).item()
+
+    assert first(STAGE1, 4) == first(replace(STAGE1, steps=99, num_workers=2), 4)
+    others = [(STAGE1, 5), (STAGE2, 4), (replace(STAGE1, seed=1), 4)]
+    assert len({first(run, step) for run, step in [(STAGE1, 4), *others]}) == 4
+
+
+@pytest.mark.parametrize("run", [STAGE1, STAGE2, JOINT], ids=lambda run: run.stage)
+def test_the_mean_loss_is_over_windows(
+    policy: VideoPolicy,
+    labelled_windows: list[Window],
+    text: CachedText,
+    normalizer: ActionNormalizer,
+    run: RunConfig,
+) -> None:
+    (batch,) = make_batches(labelled_windows, normalizer=normalizer)
+    with torch.no_grad():
+        each = window_losses(policy, batch, text=text, run=run, generator=step_generator(STAGE1, 0))
+        mean = mean_loss(policy, [batch], text=text, run=run, generator=step_generator(STAGE1, 0))
+    assert each.shape == (6,)
+    assert each.isfinite().all()
+    torch.testing.assert_close(mean, each.mean())
+
+
+@torch.no_grad()
+def test_batches_of_several_layouts_count_by_their_windows(
+    policy: VideoPolicy, any_windows: list[Window], text: CachedText
+) -> None:
+    batches = make_batches(any_windows)
+    generator = step_generator(STAGE1, 0)
+    each = [window_losses(policy, batch, text=text, run=STAGE1, generator=generator) for batch in batches]
+    mean = mean_loss(policy, batches, text=text, run=STAGE1, generator=step_generator(STAGE1, 0))
+    torch.testing.assert_close(mean, torch.cat(each).mean())
+
+
+def test_stages_with_actions_refuse_windows_without(
+    policy: VideoPolicy, labelled_windows: list[Window], text: CachedText
+) -> None:
+    (batch,) = make_batches(labelled_windows)
+    for run in (STAGE2, JOINT):
+        with pytest.raises(VptrainError, match=f"{run.stage} was given windows without actions"):
+            window_losses(policy, batch, text=text, run=run, generator=step_generator(run, 0))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("rate", "drop"), [(0.0, "clip"), (1.0, "clip"), (1.0, "frame")])
+def test_dropping_hides_text_and_first_frames(
+    policy: VideoPolicy, labelled_windows: list[Window], text: CachedText, rate: float, drop: str
+) -> None:
+    run = replace(NO_JITTER, drop_rate=rate, drop=drop)
+    (batch,) = make_batches(labelled_windows)
+    other = replace(batch, instructions=("pour the milk",) * 6)
+
+    def losses(of: Batch) -> Tensor:
+        return window_losses(policy, of, text=text, run=run, generator=step_generator(run, 0))
+
+    assert torch.equal(losses(batch), losses(other)) is (rate == 1.0)
+
+
+@torch.no_grad()
+def test_half_of_the_clips_are_dropped_whole(
+    policy: VideoPolicy, labelled_windows: list[Window], text: CachedText
+) -> None:
+    seen: dict[str, list[Tensor]] = {"clip": [], "frame": []}
+    (batch,) = make_batches([labelled_windows[0]] * 16)
+
+    class Spy(VideoPolicy):
+        """Notes the conditions that would reach the network."""
+
+        def forward(self, video: Tensor, _: Tensor, condition: Condition) -> tuple[Tensor, None]:  # type: ignore[override]
+            hidden = condition.latents_BTCHW.flatten(2).abs().sum(2) == 0
+            silent = condition.text_BTE.abs().sum(2) == 0
+            seen[mode].append(torch.stack([hidden, silent]))
+            return video, None
+
+    spy = Spy(MICRO)
+    spy.load_state_dict(policy.state_dict())
+    for mode in seen:
+        run = replace(NO_JITTER, drop_rate=0.5, drop=mode)
+        window_losses(spy, batch, text=text, run=run, generator=step_generator(run, 0))
+    (clips,), (frames,) = seen["clip"], seen["frame"]
+    assert torch.equal(clips.any(dim=2), clips.all(dim=2))
+    dropped = clips.all(dim=2).float().mean(dim=1)
+    assert (dropped > 0.2).all()
+    assert (dropped < 0.8).all()
+    assert not torch.equal(clips[0].all(dim=1), clips[1].all(dim=1))
+    assert not torch.equal(frames.any(dim=2), frames.all(dim=2))
+    assert abs(frames.float().mean().item() - 0.5) < 0.1
+
+
+@torch.no_grad()
+def test_frames_past_the_episodes_end_do_not_count(labelled_windows: list[Window], text: CachedText) -> None:
+    policy = initial_policy(MICRO, seed=1)
+    nn.init.zeros_(policy.unet.conv_out.weight)
+    short = replace(labelled_windows[0], frame_mask=np.array([True, True, False]))
+
+    def loss(window: Window) -> float:
+        (batch,) = make_batches([window])
+        run = replace(NO_JITTER, drop_rate=0.0)
+        return window_losses(policy, batch, text=text, run=run, generator=step_generator(run, 0)).item()
+
+    def with_frame(window: Window, number: int) -> Window:
+        frames = {camera: view.copy() for camera, view in window.frames.items()}
+        for view in frames.values():
+            view[number] = 255 - view[number]
+        return replace(window, frames=frames)
+
+    assert loss(with_frame(short, 2)) == loss(short)
+    assert loss(with_frame(short, 1)) != loss(short)
+    assert loss(with_frame(labelled_windows[0], 2)) != loss(labelled_windows[0])
