@@ -104,7 +104,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One clip as stored: a row of the index. `episode` is as ingested, `span` its frames, `num_actions` those inside."""
+    """One clip as stored: a row of the index; `span` is its place in `episode`, `num_actions` counts those inside."""
 
     key: str
     shard: str

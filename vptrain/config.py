@@ -18,12 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UNetConfig:
-    """Sizes of diffusers' `UNetSpatioTemporalConditionModel` with four levels; widths are multiples of 32."""
+    """Sizes of diffusers' `UNetSpatioTemporalConditionModel` with four levels; widths are multiples of 32.
+
+    `norm_groups` replaces diffusers' 32 in every GroupNorm: with as many groups as channels a norm would erase each
+    channel's mean and contrast, and with it the colours of a scene.
+    """
 
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     layers_per_block: int = 2
     num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
     addition_embed_dim: int = 256
+    norm_groups: int = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,12 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         replace(MICRO, image_size=96)
 
 
+def test_video_steps_are_steps_of_the_sampler() -> None:
+    for video_steps in (0, 4):
+        with pytest.raises(VptrainError, match=f"video_steps {video_steps} is not in"):
+            replace(MICRO.sampling, video_steps=video_steps)
+
+
 def test_the_full_size_is_the_methods() -> None:
     assert (SVD.latent_size, SVD.span, 1 + len(SVD.cameras) * SVD.num_frames) == (32, 32, 25)
     assert (SVD.sampling.num_steps, SVD.sampling.guidance, SVD.condition_noise) == (30, 2.0, 0.02)

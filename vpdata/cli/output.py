@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Iterator
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -66,6 +66,6 @@ def run(app: typer.Typer, *, prog_name: str, errors: tuple[type[Exception], ...]
     try:
         app(prog_name=prog_name)
     except errors as error:
-        messages.print(f"[bold red]error:[/] ", end="")
+        messages.print("[bold red]error:[/] ", end="")
         messages.print(str(error), markup=False)
         raise SystemExit(1) from None

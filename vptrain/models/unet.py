@@ -45,6 +45,9 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
             projection_class_embeddings_input_dim=num_ids * unet.addition_embed_dim,
         )
         model.use_reference_epsilon()
+        for norm in model.modules():
+            if isinstance(norm, nn.GroupNorm):
+                norm.num_groups = unet.norm_groups
         return model
 
     def use_reference_epsilon(self) -> None:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from micro import MICRO, STAGE2
 from vpdata.cli import output
 from vptrain.checkpoint import Checkpoint
 from vptrain.cli.app import app
+from vptrain.config import SamplingConfig, from_dict
 from vptrain.recipes.models import TINY
 
 
@@ -167,7 +168,7 @@ def test_stage2_and_predict_from_the_command_line(
     for text in ("video PSNR, dB", "action error", "the mean action"):
         assert text in ended.stdout
     result = json.loads((look / "predictions.json").read_text())
-    assert result["sampling"] == {"num_steps": 1, "guidance": 2.0}
+    assert from_dict(SamplingConfig, result["sampling"]) == replace(MICRO.sampling, num_steps=1, guidance=2.0)
     assert result["step"] == 2
     again = vptrain("predict", policy, "--mixture", mixture_file, "--out", look)
     assert "the folder is not empty" in again.message

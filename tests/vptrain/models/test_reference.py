@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from micro import MICRO
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import conv2d
 
@@ -119,9 +120,17 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         read_reference(tmp_path / "empty.ckpt")
 
 
-def test_stage1_may_start_from_a_public_file(policy: VideoPolicy, tmp_path: Path) -> None:
-    write_reference(policy, tmp_path / "svd.safetensors")
-    started = initial_policy(replace(MICRO, pretrained=str(tmp_path / "svd.safetensors")), seed=4)
-    given, got = policy.state_dict(), started.state_dict()
-    different = {name.split(".")[0] for name in given if not torch.equal(given[name], got[name])}
-    assert different == {"encoder", "head"}
+def test_stage1_may_start_from_a_public_video_model(
+    policy: VideoPolicy, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / "svd_xt.safetensors"
+    video = {
+        name: tensor for name, tensor in state.items() if "vision_encoder" not in name and "pose_pred_net" not in name
+    }
+    save_file(video, file)
+    given, got = policy.state_dict(), initial_policy(replace(MICRO, pretrained=str(file)), seed=4).state_dict()
+    assert {name.split(".")[0] for name in given if not torch.equal(given[name], got[name])} == {"encoder", "head"}
+    del video["model.diffusion_model.out.2.weight"]
+    save_file(video, file)
+    with pytest.raises(VptrainError, match=r"1 pretrained tensors are missing, such as unet.conv_out.weight"):
+        initial_policy(replace(MICRO, pretrained=str(file)), seed=4)

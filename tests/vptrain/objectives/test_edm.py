@@ -230,7 +230,7 @@ def test_noise_levels_are_log_normal() -> None:
     assert torch.equal(drawn, again)
 
 
-def test_an_absent_camera_is_no_frame_of_the_loss(policy: VideoPolicy) -> None:
+def test_a_window_of_one_camera_has_a_loss(policy: VideoPolicy) -> None:
     alone = replace(
         CONDITION,
         latents_BTCHW=CONDITION.latents_BTCHW[:, :4],

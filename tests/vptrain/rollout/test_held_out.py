@@ -18,11 +18,11 @@ from vpdata.schema import Episode
 from vpdata.shards.dataset import Dataset
 from vptrain.checkpoint import Checkpoint
 from vptrain.errors import VptrainError
-from vptrain.rollout.held_out import overridden, predict_held_out
+from vptrain.rollout.held_out import predict_held_out
 
 
 def predict_into(out: Path, run: Path, mixture: Mixture, **changes: Any) -> dict[str, Any]:
-    sampling = overridden(MICRO.sampling, num_steps=2, guidance=None)
+    sampling = replace(MICRO.sampling, num_steps=2)
     given: dict[str, Any] = {
         "sampling": sampling,
         "num_videos": 3,

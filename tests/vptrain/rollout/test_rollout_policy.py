@@ -13,7 +13,7 @@ from vptrain.models.policy import Condition, VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.normalize import images_to_unit
 from vptrain.objectives.edm import denoise
-from vptrain.rollout.policy import Prediction, predict, predict_actions
+from vptrain.rollout.policy import Prediction, predict
 
 SAMPLING = MICRO.sampling
 Predict = Callable[..., Prediction]
@@ -88,7 +88,7 @@ def test_only_the_first_frames_and_the_words_are_looked_at(run: Predict, batch: 
 
 
 def one_step(policy: VideoPolicy, batch: Batch, text: CachedText) -> Callable[[float], tuple[Tensor, Tensor]]:
-    """Where one step from pure noise lands, and what the denoiser says there with and without the condition."""
+    """Latents and actions after one step from pure noise, as a function of the guidance scale."""
 
     def call(guidance: float) -> tuple[Tensor, Tensor]:
         sampling = replace(SAMPLING, num_steps=1, guidance=guidance)
@@ -140,38 +140,52 @@ def test_guidance_one_is_the_conditional_and_the_rest_is_linear(
         torch.testing.assert_close(got, conditional, atol=1e-5, rtol=1e-5)
 
 
-def test_actions_from_few_video_steps(policy: VideoPolicy, batch: Batch, text: CachedText) -> None:
-    calls: list[str] = []
+class Counting(VideoPolicy):
+    """Counts the passes of the two networks."""
 
-    class Spy(VideoPolicy):
-        """Counts the passes of the two networks."""
+    def __init__(self, policy: VideoPolicy) -> None:
+        super().__init__(MICRO)
+        self.load_state_dict(policy.state_dict())
+        self.calls: list[str] = []
 
-        def run_unet(self, *args: object) -> object:  # type: ignore[override]
-            calls.append("unet")
-            return super().run_unet(*args)  # type: ignore[arg-type]
+    def run_unet(self, *args: object) -> object:  # type: ignore[override]
+        self.calls.append("unet")
+        return super().run_unet(*args)  # type: ignore[arg-type]
 
-        def run_head(self, *args: object, **kwargs: object) -> Tensor:
-            calls.append("head")
-            return super().run_head(*args, **kwargs)  # type: ignore[arg-type]
-
-    spy = Spy(MICRO)
-    spy.load_state_dict(policy.state_dict())
-    for video_steps in (1, 2, 3):
-        calls.clear()
-        got = predict_actions(spy, batch, text=text, sampling=SAMPLING, seed=0, video_steps=video_steps)
-        assert got.shape == (2, MICRO.horizon, 7)
-        assert calls.count("unet") == video_steps
-        assert calls.count("head") == SAMPLING.num_steps
-    for video_steps in (0, 4):
-        with pytest.raises(ValueError, match="video_steps"):
-            predict_actions(policy, batch, text=text, sampling=SAMPLING, seed=0, video_steps=video_steps)
+    def run_head(self, *args: object, **kwargs: object) -> Tensor:
+        self.calls.append("head")
+        return super().run_head(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def test_actions_from_one_video_step_are_those_of_a_schedule_of_one(
-    policy: VideoPolicy, batch: Batch, text: CachedText
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("video_steps", [1, 2, 3])
+def test_actions_from_few_video_steps(
+    policy: VideoPolicy, batch: Batch, text: CachedText, video_steps: int, guidance: float
 ) -> None:
-    for guidance in (1.0, 2.0):
-        single = replace(SAMPLING, num_steps=1, guidance=guidance)
-        whole = predict(policy, batch, text=text, sampling=single, seed=3, with_actions=True, with_video=False)
-        few = predict_actions(policy, batch, text=text, sampling=single, seed=3, video_steps=1)
-        torch.testing.assert_close(few, actions(whole), atol=1e-4, rtol=1e-4)
+    counting, passes = Counting(policy), 1 if guidance == 1 else 2
+    sampling = replace(SAMPLING, video_steps=video_steps, guidance=guidance)
+    got = predict(counting, batch, text=text, sampling=sampling, seed=0, with_actions=True, with_video=False)
+    assert actions(got).shape == (2, MICRO.horizon, 7)
+    assert got.frames_BVFHWC is None
+    assert counting.calls.count("unet") == passes * video_steps
+    assert counting.calls.count("head") == passes * SAMPLING.num_steps
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_actions_from_one_video_step_are_those_of_a_schedule_of_one(
+    policy: VideoPolicy, batch: Batch, text: CachedText, guidance: float
+) -> None:
+    together = replace(SAMPLING, num_steps=1, guidance=guidance)
+    apart = replace(together, video_steps=1)
+    whole, few = (
+        predict(policy, batch, text=text, sampling=sampling, seed=3, with_actions=True)
+        for sampling in (together, apart)
+    )
+    torch.testing.assert_close(actions(few), actions(whole), atol=1e-4, rtol=1e-4)
+    assert torch.equal(frames(few), frames(whole))
+
+
+def test_the_video_does_not_depend_on_how_actions_are_read(run: Predict) -> None:
+    few = run(sampling=replace(SAMPLING, video_steps=1))
+    assert torch.equal(frames(few), frames(run()))
+    assert not torch.equal(actions(few), actions(run()))
