@@ -72,8 +72,9 @@ class EncoderConfig:
         merged: stages after each concatenation with a tap, in the same order; the first two halve the resolution.
         tail: further stages of a tower.
         fusion: stages over the concatenated towers.
-        body: blocks that keep the last fusion stage's channels: expansion 2, and these groups.
-        temporal_stages: stages of the body that halve time.
+        body_groups: of the blocks after the fusion, which keep its channels and have expansion 2.
+        body_stages: stages of two such blocks.
+        temporal_stages, temporal_blocks: stages of so many blocks that halve time.
         output_groups: groups of the final normalisation.
     """
 
@@ -99,7 +100,9 @@ class EncoderConfig:
         Stage(planes=420, groups=5),
     )
     body_groups: int = 7
+    body_stages: int = 2
     temporal_stages: int = 3
+    temporal_blocks: int = 4
     output_groups: int = 14
 
 
@@ -173,9 +176,6 @@ class ModelConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        levels = 2 ** (len(self.head.widths) - 1)
-        if self.horizon % levels:
-            raise VptrainError(f"horizon {self.horizon} is not a multiple of {levels}, which the action head needs.")
         if not 1 <= self.num_taps <= len(self.encoder.taps) + 1:
             raise VptrainError(f"num_taps {self.num_taps} is not in [1, {len(self.encoder.taps) + 1}].")
         cell = self.autoencoder.downscale * 2 ** (len(self.unet.block_out_channels) - 1)
@@ -211,6 +211,10 @@ class RunConfig:
         log_sigma_mean, log_sigma_std: ln sigma is normal with these.
         high_log_sigma_mean: if set, the video's ln sigma is normal about this in stage 2 and joint training, and the
             actions' sigma is drawn by itself as above: for policies that look at one noisy video step.
+        high_log_sigma_std: the standard deviation that goes with it.
+        reuse: optimizer steps that stage 2 takes on the features of each window. The frozen UNet sees every window
+            once for one draw of noise; its features then serve so many steps, each with new noise on the actions.
+        reuse_block: batches whose features are kept at a time, and visited in a new random order on each pass.
         gradient_stop: `paper` keeps the actions' gradients out of the UNet in joint training, `reference` does not.
         padding: actions past the episode's end are left out of the loss (`mask`), or are zeros before normalising
             that the head must learn (`zero`, as the reference).
@@ -219,6 +223,7 @@ class RunConfig:
         checkpoint_every: steps between checkpoints; the last step always writes one.
         evaluate_every: steps between losses on held-out windows, with fixed noise; the last step always has one.
         num_workers: processes that load windows; no number changes what is trained.
+        cpu_threads: of CPU kernels, None for as many as there are cores; on tiny tensors threads wait for each other.
     """
 
     stage: Literal["stage1", "stage2", "joint"]
@@ -234,6 +239,9 @@ class RunConfig:
     log_sigma_mean: float = 1.0
     log_sigma_std: float = 1.6
     high_log_sigma_mean: float | None = None
+    high_log_sigma_std: float = 0.5
+    reuse: int = 1
+    reuse_block: int = 1
     gradient_stop: Literal["paper", "reference"] = "paper"
     padding: Literal["mask", "zero"] = "mask"
     clip_norm: float | None = None
@@ -241,6 +249,7 @@ class RunConfig:
     checkpoint_every: int = 1000
     evaluate_every: int = 1000
     num_workers: int = 2
+    cpu_threads: int | None = None
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,19 +1,23 @@
 """A micro model, a mixture of real recordings, and short runs of both stages. What is of the session is read only."""
 
+import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Ended, Vptrain
 from micro import MICRO, STAGE1, STAGE2, silent
 
+from vpdata.cli import output
 from vpdata.loader.loader import WindowDataset
 from vpdata.loader.window import Window
 from vpdata.mixture.make import make_mixture
 from vpdata.mixture.mixture import Mixture
 from vpdata.shards.dataset import Dataset
 from vptrain.batch import window_spec
+from vptrain.cli.app import app
 from vptrain.config import ModelConfig
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.pretrained import initial_policy
@@ -90,3 +94,19 @@ def stage2_run(mixture_file: Path, stage1_run: Path) -> Path:
     folder = stage1_run.parent / "policy"
     start_stage2(mixture_file, folder, stage1=stage1_run, run=STAGE2, device="cpu").train(silent)
     return folder
+
+
+@pytest.fixture
+def vptrain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vptrain:
+    """The `vptrain` command, in this process."""
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["vptrain", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            output.run(app, prog_name="vptrain")
+        captured = capsys.readouterr()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        return Ended(exit_code=code or 0, stdout=captured.out, stderr=captured.err)
+
+    return call

@@ -28,8 +28,6 @@ def test_an_unknown_key_is_refused_at_any_depth() -> None:
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(VptrainError, match="horizon 7 is not a multiple of 2"):
-        replace(MICRO, horizon=7)
     with pytest.raises(VptrainError, match="image size 96 is not a multiple of 64"):
         replace(MICRO, image_size=96)
 

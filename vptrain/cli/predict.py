@@ -25,8 +25,8 @@ def predict(
     run: Annotated[Path, typer.Argument(help="A run or one of its checkpoints, of stage 1 or 2.")],
     mixture: Annotated[Path, typer.Option(help="Mixture file whose held-out clips to predict.")],
     out: Annotated[Path, typer.Option(help="Folder for predictions.json, an mp4 and a PNG for each shown window.")],
-    videos: Annotated[int, typer.Option(min=1, help="About how many windows to show; at least one a clip.")] = 8,
-    windows: Annotated[int, typer.Option(min=1, help="About how many windows to measure action errors on.")] = 64,
+    videos: Annotated[int, typer.Option(min=1, help="At most so many windows to show, spread evenly.")] = 8,
+    windows: Annotated[int, typer.Option(min=1, help="At most so many windows to measure action errors on.")] = 64,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps. Default: the model's.")] = None,
     video_steps: Annotated[
         int | None,
@@ -47,6 +47,11 @@ def predict(
     checkpoint = Checkpoint.open(run)
     chosen: dict[str, Any] = {"num_steps": steps, "video_steps": video_steps, "guidance": guidance}
     sampling = replace(checkpoint.model.sampling, **{k: v for k, v in chosen.items() if v is not None})
+    if checkpoint.run.stage != "stage1" and checkpoint.normalizer is None:
+        output.say(
+            f"{checkpoint.path}: without action statistics the actions cannot be predicted, only the video. "
+            "Convert the public checkpoint again with --mixture."
+        )
     with output.progress_bar("windows", None) as advance:
         result = predict_held_out(
             checkpoint,

@@ -123,7 +123,7 @@ def stage2(
     else:
         if from_run is None:
             raise typer.BadParameter("name a stage-1 run or checkpoint (or --resume)", param_hint="--from")
-        run = options.run(Checkpoint.open(from_run).model, "stage2")
+        run = options.run(_opened(from_run).model, "stage2")
         trainer = start_stage2(mixture, out, stage1=from_run, run=run, **place.where())
     _train(trainer, as_json=as_json)
 
@@ -161,7 +161,7 @@ def joint(
         trainer = place.resume("joint", options, from_=from_run, **of_model)
     elif from_run is not None:
         _refuse(of_model, "the run named by --from has its own; leave the option out")
-        run = options.run(Checkpoint.open(from_run).model, "joint")
+        run = options.run(_opened(from_run).model, "joint")
         trainer = start_joint(mixture, out, start=from_run, run=run, **place.where())
     else:
         config = _model(model, pretrained, set_model)
@@ -213,6 +213,14 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
         if value is not None:
             option = spelled.get(name, name).strip("_").replace("_", "-")
             raise typer.BadParameter(reason, param_hint=f"--{option}")
+
+
+def _opened(run: Path) -> Checkpoint:
+    """The checkpoint to begin with; says so where more of it than the video UNet is trained."""
+    checkpoint = Checkpoint.open(run)
+    if checkpoint.run.stage != "stage1":
+        output.say(f"{run} is of {checkpoint.run.stage}: its vision encoder and action head are trained further.")
+    return checkpoint
 
 
 def _model(name: str | None, pretrained: str | None, settings: list[str] | None) -> ModelConfig:

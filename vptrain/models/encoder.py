@@ -47,6 +47,9 @@ class Bottleneck(nn.Module):
                 nn.Conv3d(in_channels, planes, 1, stride=stride, bias=False),
                 nn.GroupNorm(groups * expansion, planes),
             )
+        else:
+            # begin as the identity (Goyal et al. 2017, section 5.1): dozens of random blocks in a row drown the input
+            nn.init.zeros_(self.norm3.weight)
 
     def forward(self, x_BCFHW: Tensor, emb_BE: Tensor) -> Tensor:
         """(B, in_channels, F, H, W) to (B, planes, F', H', W')."""
@@ -150,12 +153,18 @@ class VisionEncoder(nn.Module):
             channels = stage.planes
         body = Stage(planes=channels, groups=config.body_groups)
         self.body = nn.ModuleList(
-            BottleneckStage(channels, body, emb_dim=emb_dim, expansion=_BODY_EXPANSION) for _ in range(2)
+            BottleneckStage(channels, body, emb_dim=emb_dim, expansion=_BODY_EXPANSION)
+            for _ in range(config.body_stages)
         )
         for _ in range(config.temporal_stages):
             self.body.append(
                 BottleneckStage(
-                    channels, body, emb_dim=emb_dim, expansion=_BODY_EXPANSION, stride=(2, 1, 1), num_blocks=4
+                    channels,
+                    body,
+                    emb_dim=emb_dim,
+                    expansion=_BODY_EXPANSION,
+                    stride=(2, 1, 1),
+                    num_blocks=config.temporal_blocks,
                 )
             )
         self.norm = nn.GroupNorm(config.output_groups, channels)

@@ -86,6 +86,6 @@ class ActionHead(nn.Module):
                 h = self.downsamplers[i](h)
         h = self.mid(h, condition)
         for level, upsampler in zip(self.up, self.upsamplers, strict=True):
-            h = upsampler(level(torch.cat([h, skips.pop()], dim=1), condition))
+            h = upsampler(level(torch.cat([h, skips.pop()], dim=1), condition))[..., : skips[-1].shape[-1]]
         out: Tensor = self.out(self.final(h))
         return out.transpose(1, 2)

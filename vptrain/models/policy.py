@@ -16,6 +16,9 @@ from vptrain.models.encoder import VisionEncoder
 from vptrain.models.head import ActionHead
 from vptrain.models.unet import UNetOutput, VideoUNet
 
+ENCODE_CHUNK = 32
+DECODE_CHUNK = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
@@ -63,30 +66,43 @@ class VideoPolicy(nn.Module):
         )
 
     @torch.no_grad()
-    def encode_video(self, frames_BVFCHW: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Targets: scaled posterior samples of frames in [-1, 1], (B, T, C, H, W); the first is repeated in front."""
+    def encode_video(self, frames_BVFCHW: Tensor, *, generator: torch.Generator, chunk: int = ENCODE_CHUNK) -> Tensor:
+        """Targets: scaled posterior samples of frames in [-1, 1], (B, T, C, H, W); the first is repeated in front.
+
+        `chunk` frames are encoded at once, which bounds the memory and changes nothing else.
+        """
         B, V, F = frames_BVFCHW.shape[:3]
-        posterior = self.autoencoder.encode(frames_BVFCHW.flatten(0, 2)).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-        latents = (posterior.mean + posterior.std * noise) * self.config.autoencoder.scaling_factor
-        latents = latents.unflatten(0, (B, V * F))
+        parts = torch.split(frames_BVFCHW.flatten(0, 2), chunk)
+        posteriors = [self.autoencoder.encode(part).latent_dist for part in parts]
+        mean = torch.cat([posterior.mean for posterior in posteriors])
+        std = torch.cat([posterior.std for posterior in posteriors])
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        latents = (mean + std * noise) * self.config.autoencoder.scaling_factor
+        latents = latents.reshape(B, V * F, *latents.shape[1:])
         return torch.cat([latents[:, :1], latents], dim=1)
 
     @torch.no_grad()
     def encode_condition(
-        self, first_BVCHW: Tensor, text_BE: Tensor, *, layout: Sequence[str], generator: torch.Generator
+        self, first_BVCHW: Tensor, text_BE: Tensor, *, layout: Sequence[str], noise_BVCHW: Tensor
     ) -> Condition:
-        """The condition for first frames in [-1, 1]: noised, encoded to the mode, unscaled, repeated along time."""
+        """The condition for first frames in [-1, 1]: noised, encoded to the mode, unscaled, repeated along time.
+
+        Args:
+            first_BVCHW: of every camera.
+            text_BE: one embedding a window.
+            layout: canonical names of the cameras.
+            noise_BVCHW: standard normal; it is scaled by the configuration's `condition_noise`.
+        """
         B, V = first_BVCHW.shape[:2]
-        noise = torch.randn(first_BVCHW.shape, generator=generator).to(first_BVCHW)
-        noisy = (first_BVCHW + self.config.condition_noise * noise).flatten(0, 1)
-        views = self.autoencoder.encode(noisy).latent_dist.mode().unflatten(0, (B, V))
+        noisy = (first_BVCHW + self.config.condition_noise * noise_BVCHW).flatten(0, 1)
+        modes = [self.autoencoder.encode(part).latent_dist.mode() for part in torch.split(noisy, ENCODE_CHUNK)]
+        views = torch.cat(modes).reshape(B, V, *modes[0].shape[1:])
         latents = torch.cat([views[:, :1], views.repeat_interleave(self.config.num_frames, dim=1)], dim=1)
         text = text_BE[:, None].expand(-1, latents.shape[1], -1)
         return Condition(latents_BTCHW=latents, text_BTE=text, layout=tuple(layout))
 
     @torch.no_grad()
-    def decode_video(self, latents_BTCHW: Tensor, *, chunk: int = 8) -> Tensor:
+    def decode_video(self, latents_BTCHW: Tensor, *, chunk: int = DECODE_CHUNK) -> Tensor:
         """Scaled latents to frames (B, V, F, 3, H, W) in [-1, 1]; the repeated first frame is dropped."""
         B = latents_BTCHW.shape[0]
         latents = (latents_BTCHW[:, 1:] / self.config.autoencoder.scaling_factor).flatten(0, 1)
@@ -141,3 +157,10 @@ class VideoPolicy(nn.Module):
         emb = self.unet.embed_time(c_noise_B)
         output: Tensor = self.head(actions_BAD, features_BE=vision_BE, emb_BE=emb.detach() if stop_gradient else emb)
         return output
+
+
+def seeded_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
+    """A policy whose weights are random and follow from the seed alone; torch's global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VideoPolicy(config)

@@ -11,7 +11,7 @@ from torch import nn
 
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
-from vptrain.models.policy import VideoPolicy
+from vptrain.models.policy import VideoPolicy, seeded_policy
 from vptrain.models.reference import load_reference, read_reference
 from vptrain.models.unet import VideoUNet
 
@@ -25,9 +25,7 @@ def initial_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
     Raises:
         VptrainError: the pretrained weights cannot be found, or do not fit the configuration.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        policy = VideoPolicy(config)
+    policy = seeded_policy(config, seed=seed)
     if config.pretrained == EMBEDDED:
         with resources.as_file(resources.files("vptrain.models") / "tiny" / "autoencoder.safetensors") as file:
             _load(policy.autoencoder, load_file(file), where=file)
@@ -37,6 +35,13 @@ def initial_policy(config: ModelConfig, *, seed: int) -> VideoPolicy:
         lacking = [name for name in conversion.missing if name.startswith(("unet.", "autoencoder."))]
         if lacking:
             raise VptrainError(f"{len(lacking)} pretrained tensors are missing, such as {lacking[0]}.", path=path)
+        if conversion.unexpected:
+            raise VptrainError(
+                f"{len(conversion.unexpected)} pretrained tensors are of no use to this model, such as "
+                f"{conversion.unexpected[0]}.",
+                path=path,
+                hint="Choose the --model that they are for.",
+            )
     elif config.pretrained != RANDOM:
         for part, kind, subfolder in (
             (policy.unet, VideoUNet, "unet"),

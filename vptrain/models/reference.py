@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
-from vptrain.models.policy import VideoPolicy
+from vptrain.models.policy import VideoPolicy, seeded_policy
 from vptrain.models.reference_autoencoder import DECODER_PREFIX, ENCODER_PREFIX, autoencoder_reference_name
 from vptrain.models.reference_names import reference_name
 
@@ -160,7 +160,7 @@ def write_reference(policy: VideoPolicy, path: Path) -> int:
     return len(state)
 
 
-def converted_policy(path: Path, config: ModelConfig) -> tuple[VideoPolicy, Conversion]:
-    """A policy of the given configuration with a public file's weights."""
-    policy = VideoPolicy(config)
+def converted_policy(path: Path, config: ModelConfig, *, seed: int = 0) -> tuple[VideoPolicy, Conversion]:
+    """A policy of the given configuration with a public file's weights; what the file lacks is random from `seed`."""
+    policy = seeded_policy(config, seed=seed)
     return policy, load_reference(policy, read_reference(path), where=path)

@@ -4,12 +4,14 @@ With D = c_skip·x + c_out·F(c_in·x) and weight (sigma²+1)/sigma², the weigh
 against the velocity (clean - c_skip·x)/c_out; the losses below use the latter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vptrain.models.policy import Condition, VideoPolicy
+from vptrain.models.unet import UNetOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +90,42 @@ def action_loss(
 
     Video and actions share sigma, unless the actions have their own (`action_sigma_B`).
     """
-    _, error_BA = _both_errors(
+    return head_loss(
         policy,
-        latents_BTCHW,
-        condition,
+        noisy_features(policy, latents_BTCHW, condition, sigma_B=sigma_B, noise=noise),
+        layout=condition.layout,
         actions_BAD=actions_BAD,
-        sigma_B=sigma_B,
-        noise=noise,
+        sigma_B=sigma_B if action_sigma_B is None else action_sigma_B,
         action_noise=action_noise,
-        action_sigma_B=sigma_B if action_sigma_B is None else action_sigma_B,
-        stop_gradient=True,
+        mask_BA=mask_BA,
     )
+
+
+def noisy_features(
+    policy: VideoPolicy, latents_BTCHW: Tensor, condition: Condition, *, sigma_B: Tensor, noise: Tensor
+) -> UNetOutput:
+    """What the video UNet makes of latents at noise levels (B,)."""
+    p = Preconditioning.at(sigma_B)
+    noisy = latents_BTCHW + noise * like(sigma_B, noise)
+    return policy.run_unet(noisy * like(p.c_in, noisy), p.c_noise, condition)
+
+
+def head_loss(
+    policy: VideoPolicy,
+    features: UNetOutput,
+    *,
+    layout: Sequence[str],
+    actions_BAD: Tensor,
+    sigma_B: Tensor,
+    action_noise: Tensor,
+    mask_BA: Tensor,
+) -> Tensor:
+    """(B,) mean squared velocity error of the action head on given features; `sigma_B` is the actions' own."""
+    p = Preconditioning.at(sigma_B)
+    noisy = actions_BAD + action_noise * like(sigma_B, action_noise)
+    vision = policy.vision(features, layout=layout)
+    output = policy.run_head(noisy * like(p.c_in, noisy), p.c_noise, vision_BE=vision)
+    error_BA: Tensor = (output - velocity(actions_BAD, noisy, p)).square().mean(dim=2)
     return (error_BA * mask_BA).sum(dim=1) / mask_BA.sum(dim=1)
 
 
@@ -134,6 +161,38 @@ def joint_loss(
     )
     total = (error_BT * mask_BT).sum(dim=1) + (error_BA * mask_BA).sum(dim=1)
     return total / (mask_BT.sum(dim=1) + mask_BA.sum(dim=1))
+
+
+def reference_loss(
+    policy: VideoPolicy,
+    latents_BTCHW: Tensor,
+    condition: Condition,
+    *,
+    actions_BAD: Tensor,
+    sigma_B: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+) -> Tensor:
+    """The scalar that the public implementation reports and minimises in stage 2 and in joint training.
+
+    It is the mean over all B·T video rows and B·A action rows together, those past the episode's end included, and
+    lets the actions' gradients through. In stage 2, where the UNet is frozen, the video rows only add a constant:
+    its gradient is that of `action_loss` times A / (T + A), which Adam does not notice.
+    """
+    B, T = latents_BTCHW.shape[:2]
+    everything = torch.ones(B, T + actions_BAD.shape[1], dtype=torch.bool, device=latents_BTCHW.device)
+    return joint_loss(
+        policy,
+        latents_BTCHW,
+        condition,
+        actions_BAD=actions_BAD,
+        sigma_B=sigma_B,
+        noise=noise,
+        action_noise=action_noise,
+        mask_BT=everything[:, :T],
+        mask_BA=everything[:, T:],
+        stop_gradient=False,
+    ).mean()
 
 
 def _both_errors(

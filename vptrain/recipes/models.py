@@ -23,13 +23,14 @@ TINY = ModelConfig(
     image_size=64,
     pretrained="embedded",
     unet=UNetConfig(
-        block_out_channels=(32, 64, 128, 128),
+        block_out_channels=(64, 64, 128, 128),
         layers_per_block=1,
-        num_attention_heads=(1, 2, 4, 4),
+        num_attention_heads=(2, 2, 4, 4),
         addition_embed_dim=32,
+        norm_groups=8,
     ),
     autoencoder=AutoencoderConfig(
-        block_out_channels=(32, 64, 64, 64), layers_per_block=1, latent_channels=16, scaling_factor=0.964
+        block_out_channels=(32, 64, 64, 64), layers_per_block=1, latent_channels=16, scaling_factor=0.912
     ),
     text=TextConfig(kind="hashed", dim=64),
     encoder=EncoderConfig(
@@ -39,11 +40,13 @@ TINY = ModelConfig(
         tail=(Stage(planes=64, groups=4),),
         fusion=(Stage(planes=128, groups=4),),
         body_groups=4,
+        body_stages=0,
         temporal_stages=2,
+        temporal_blocks=1,
         output_groups=4,
     ),
     head=HeadConfig(widths=(64, 128, 128), groups=8, time_dim=64),
-    sampling=SamplingConfig(num_steps=10, guidance=1.0),
+    sampling=SamplingConfig(num_steps=10, video_steps=1, guidance=1.0),
 )
 
 _BY_NAME = {config.name: config for config in (SVD, TINY)}

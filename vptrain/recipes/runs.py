@@ -16,19 +16,34 @@ _SVD = {
 
 _TINY_STAGE1 = RunConfig(
     stage="stage1",
-    steps=900,
-    batch_size=8,
-    learning_rate=1e-3,
-    warmup_steps=30,
+    steps=500,
+    batch_size=4,
+    learning_rate=1.5e-3,
+    warmup_steps=60,
     decay=True,
     clip_norm=1.0,
     color_jitter=False,
-    checkpoint_every=300,
-    evaluate_every=100,
+    drop_rate=0.0,  # the tiny model is sampled without guidance
+    checkpoint_every=250,
+    evaluate_every=50,
+    num_workers=1,
+    cpu_threads=1,
 )
 _TINY = {
     "stage1": _TINY_STAGE1,
-    "stage2": replace(_TINY_STAGE1, stage="stage2", steps=600),
+    "stage2": replace(
+        _TINY_STAGE1,
+        stage="stage2",
+        steps=1536,
+        batch_size=8,
+        learning_rate=1e-3,
+        high_log_sigma_mean=6.5,
+        high_log_sigma_std=0.3,
+        reuse=16,
+        reuse_block=24,
+        checkpoint_every=384,
+        evaluate_every=128,
+    ),
     "joint": replace(_TINY_STAGE1, stage="joint", head_rate_factor=1.0),
 }
 

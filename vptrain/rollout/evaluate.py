@@ -1,5 +1,6 @@
 """Held-out windows in, predictions and their errors out, beside what a trivial predictor would reach."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,8 @@ def predict_windows(
 ) -> Iterator[WindowPrediction]:
     """Predicts every window, in the order of the windows within a camera layout.
 
+    A window's noise follows from `seed` and from what window it is, not from which others there are.
+
     Args:
         normalizer: of a policy with a trained head; None predicts video alone.
         with_video: whether to decode the video.
@@ -133,7 +136,7 @@ def predict_windows(
                     batch,
                     text=text,
                     sampling=sampling,
-                    seed=seed + i,
+                    seeds=[_window_seed(seed, window) for window in part],
                     with_actions=labelled,
                     with_video=with_video,
                 )
@@ -141,6 +144,12 @@ def predict_windows(
                 if normalizer is not None and prediction.actions_BAD is not None:
                     actions = normalizer.normalize(normalizer.restore(prediction.actions_BAD.double().numpy()))
                 yield from _split(part, batch, prediction.frames_BVFHWC, actions)
+
+
+def _window_seed(seed: int, window: Window) -> int:
+    """Of the noise of one window: a function of the seed, its clip and its start."""
+    place = f"{seed}:{window.source}:{window.key}:{window.start}"
+    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=7).digest(), "little")
 
 
 def _split(

@@ -43,9 +43,9 @@ def predict_held_out(
         mixture: whose held-out clips to predict.
         out: a folder that is empty or does not exist.
         sampling: how to sample.
-        num_videos: about how many windows to show: one a held-out clip or more, but none that begins so near its
-            episode's end that no other frame follows.
-        num_windows: about how many labelled windows to measure action errors on.
+        num_videos: at most how many windows to show, but none that begins so near its episode's end that no other
+            frame follows.
+        num_windows: at most how many labelled windows to measure action errors on.
         seed: of the sampler's noise.
         device: to run on.
         report: called with the number of windows predicted since the last call.

@@ -31,19 +31,39 @@ def predict(
     *,
     text: CachedText,
     sampling: SamplingConfig,
-    seed: int,
+    seeds: Sequence[int],
     with_actions: bool,
     with_video: bool = True,
 ) -> Prediction:
-    """Generates what follows each window's first frames; only those frames and the instructions are looked at."""
-    condition, generator, device = _condition(policy, batch, text, seed)
+    """Generates what follows each window's first frames; only those frames and the instructions are looked at.
+
+    Args:
+        policy: on its device.
+        batch: the windows.
+        text: encodes the instructions.
+        sampling: how to sample.
+        seeds: one a window. All of a window's noise follows from its seed, whatever else is in the batch.
+        with_actions: whether to predict actions.
+        with_video: whether to decode the video.
+    """
+    device = next(policy.parameters()).device
+    generators = [torch.Generator().manual_seed(seed) for _, seed in zip(batch.instructions, seeds, strict=True)]
+
+    def noise(*shape: int) -> Tensor:
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+
+    first = images_to_unit(batch.frames_BVFHWC[:, :, 0].to(device))
+    condition = policy.encode_condition(
+        first,
+        text.encode(batch.instructions).to(device),
+        layout=batch.layout,
+        noise_BVCHW=noise(*first.shape[1:]),
+    )
     sigmas = karras_sigmas(
         sampling.num_steps, sigma_max=sampling.sigma_max, sigma_min=sampling.sigma_min, rho=sampling.rho
     )
-    video_noise = torch.randn(condition.latents_BTCHW.shape, generator=generator).to(device)
-    action_noise = torch.randn(len(batch), policy.config.horizon, policy.head.out.out_channels, generator=generator).to(
-        device
-    )
+    video_noise = noise(*condition.latents_BTCHW.shape[1:])
+    action_noise = noise(policy.config.horizon, policy.head.out.out_channels)
 
     def guided(x: tuple[Tensor, ...], sigma: float) -> tuple[Tensor, ...]:
         return _guided(policy, x, sigma, condition, guidance=sampling.guidance)
@@ -87,17 +107,6 @@ def _denoised_actions(
         return (x[0] * like(p.c_skip, output) + output * like(p.c_out, output),)
 
     return euler(clean, [noise], sigmas)[0]
-
-
-def _condition(
-    policy: VideoPolicy, batch: Batch, text: CachedText, seed: int
-) -> tuple[Condition, torch.Generator, torch.device]:
-    device = next(policy.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    first = images_to_unit(batch.frames_BVFHWC[:, :, 0].to(device))
-    embedded = text.encode(batch.instructions).to(device)
-    condition = policy.encode_condition(first, embedded, layout=batch.layout, generator=generator)
-    return condition, generator, device
 
 
 def _guided(

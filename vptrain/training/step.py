@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,13 +13,17 @@ from vptrain.config import RunConfig
 from vptrain.errors import VptrainError
 from vptrain.models.policy import Condition, VideoPolicy
 from vptrain.models.text import CachedText
+from vptrain.models.unet import UNetOutput
 from vptrain.normalize import images_to_unit
-from vptrain.objectives.edm import action_loss, draw_sigma, joint_loss, video_loss
+from vptrain.objectives.edm import draw_sigma, head_loss, joint_loss, noisy_features, video_loss
 
 
-def step_generator(run: RunConfig, step: int) -> torch.Generator:
-    """The source of all of a step's draws: a function of seed, stage and step, so that a resumed run draws the same."""
-    digest = hashlib.blake2b(f"{run.seed}:{run.stage}:{step}".encode(), digest_size=7).digest()
+def step_generator(run: RunConfig, step: int, *, purpose: str = "") -> torch.Generator:
+    """The source of all of a step's draws: a function of seed, stage and step, so that a resumed run draws the same.
+
+    Another `purpose` gives independent draws.
+    """
+    digest = hashlib.blake2b(f"{run.seed}:{run.stage}:{purpose}{step}".encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
@@ -35,39 +40,107 @@ def window_losses(
     policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator
 ) -> Tensor:
     """(B,) losses of the run's stage."""
+    if run.stage == "stage2":
+        return feature_losses(
+            policy, draw_features(policy, batch, text=text, run=run, generator=generator), run=run, generator=generator
+        )
+    drawn = _draw(policy, batch, text=text, run=run, generator=generator)
+    mask_BT = batch.mask_BT.to(drawn.noise.device)
+    if run.stage == "stage1":
+        return video_loss(
+            policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise, mask_BT=mask_BT
+        )
+    return joint_loss(
+        policy,
+        drawn.latents,
+        drawn.condition,
+        **_action_targets(batch, run, drawn.noise.device),
+        sigma_B=drawn.sigma_B,
+        noise=drawn.noise,
+        **_action_draws(batch, drawn.sigma_B, run, generator=generator),
+        mask_BT=mask_BT,
+        stop_gradient=run.gradient_stop == "paper",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """A batch as the frozen video UNet sees it at one draw of noise; stage 2 may learn from it several times."""
+
+    batch: Batch
+    output: UNetOutput
+    sigma_B: Tensor
+
+
+@torch.no_grad()
+def draw_features(
+    policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator
+) -> Features:
+    """The frozen part of stage 2: encodes, draws noise, and runs the video UNet."""
+    drawn = _draw(policy, batch, text=text, run=run, generator=generator)
+    output = noisy_features(policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise)
+    return Features(batch=batch, output=output, sigma_B=drawn.sigma_B)
+
+
+def feature_losses(policy: VideoPolicy, features: Features, *, run: RunConfig, generator: torch.Generator) -> Tensor:
+    """The trained part of stage 2: (B,) losses of encoder and head, with a new draw of the actions' noise."""
+    draws = _action_draws(features.batch, features.sigma_B, run, generator=generator)
+    targets = _action_targets(features.batch, run, features.sigma_B.device)
+    return head_loss(
+        policy,
+        features.output,
+        layout=features.batch.layout,
+        actions_BAD=targets["actions_BAD"],
+        sigma_B=draws["action_sigma_B"],
+        action_noise=draws["action_noise"],
+        mask_BA=targets["mask_BA"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Draw:
+    latents: Tensor
+    condition: Condition
+    sigma_B: Tensor
+    noise: Tensor
+
+
+def _draw(policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator) -> _Draw:
+    """Latents, condition with dropout, and the video's noise."""
     device = next(policy.parameters()).device
     frames = images_to_unit(batch.frames_BVFHWC.to(device))
     if run.color_jitter:
         frames = color_jitter(frames, generator=generator)
     latents = policy.encode_video(frames, generator=generator)
+    first = frames[:, :, 0]
     condition = policy.encode_condition(
-        frames[:, :, 0], text.encode(batch.instructions).to(device), layout=batch.layout, generator=generator
+        first,
+        text.encode(batch.instructions).to(device),
+        layout=batch.layout,
+        noise_BVCHW=torch.randn(first.shape, generator=generator).to(device),
     )
     condition = _drop(condition, run, generator=generator)
-    sigma = draw_sigma(len(batch), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator).to(device)
+    mean, std = run.log_sigma_mean, run.log_sigma_std
+    if run.stage != "stage1" and run.high_log_sigma_mean is not None:
+        mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
+    sigma = draw_sigma(len(batch), mean=mean, std=std, generator=generator).to(device)
     noise = torch.randn(latents.shape, generator=generator).to(device)
-    mask_BT = batch.mask_BT.to(device)
-    if run.stage == "stage1":
-        return video_loss(policy, latents, condition, sigma_B=sigma, noise=noise, mask_BT=mask_BT)
+    return _Draw(latents=latents, condition=condition, sigma_B=sigma, noise=noise)
+
+
+def _action_targets(batch: Batch, run: RunConfig, device: torch.device) -> dict[str, Tensor]:
     if batch.actions_BAD is None:
         raise VptrainError(f"{run.stage} was given windows without actions.")
-    action_sigma = sigma
+    return {"actions_BAD": batch.actions_BAD.to(device), "mask_BA": batch.action_mask_BA.to(device)}
+
+
+def _action_draws(batch: Batch, sigma_B: Tensor, run: RunConfig, *, generator: torch.Generator) -> dict[str, Tensor]:
+    """The actions' noise, and their sigma: the video's, or one of their own where the video's is held high."""
     if run.high_log_sigma_mean is not None:
-        sigma = draw_sigma(len(batch), mean=run.high_log_sigma_mean, std=run.log_sigma_std, generator=generator).to(
-            device
-        )
-    targets: dict[str, Tensor] = {
-        "actions_BAD": batch.actions_BAD.to(device),
-        "sigma_B": sigma,
-        "noise": noise,
-        "action_noise": torch.randn(batch.actions_BAD.shape, generator=generator).to(device),
-        "action_sigma_B": action_sigma,
-        "mask_BA": batch.action_mask_BA.to(device),
-    }
-    if run.stage == "stage2":
-        return action_loss(policy, latents, condition, **targets)
-    stop = run.gradient_stop == "paper"
-    return joint_loss(policy, latents, condition, **targets, mask_BT=mask_BT, stop_gradient=stop)
+        drawn = draw_sigma(len(batch), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
+        sigma_B = drawn.to(sigma_B.device)
+    shape = _action_targets(batch, run, sigma_B.device)["actions_BAD"].shape
+    return {"action_sigma_B": sigma_B, "action_noise": torch.randn(shape, generator=generator).to(sigma_B.device)}
 
 
 def _drop(condition: Condition, run: RunConfig, *, generator: torch.Generator) -> Condition:

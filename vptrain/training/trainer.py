@@ -1,5 +1,6 @@
 """The training loop of both stages. What it writes: RUN/run.json, RUN/metrics.jsonl and RUN/checkpoints/."""
 
+import itertools
 import json
 import math
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vpdata import spaces
 from vpdata.loader.loader import batches
@@ -23,7 +24,7 @@ from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.normalize import ActionNormalizer
 from vptrain.training.metrics import MetricsLog
-from vptrain.training.step import mean_loss, step_generator
+from vptrain.training.step import draw_features, feature_losses, mean_loss, step_generator, window_losses
 
 LOG_EVERY = 10
 EVALUATION_WINDOWS = 16
@@ -71,6 +72,8 @@ class Trainer:
         Raises:
             VptrainError: the loss is not finite, or a checkpoint cannot be written.
         """
+        if self.run.cpu_threads is not None:
+            torch.set_num_threads(self.run.cpu_threads)
         groups = trainable(self.policy, self.run)
         parameters = [parameter for group in groups for parameter in group["params"]]
         optimizer = torch.optim.Adam(groups, lr=self.run.learning_rate)
@@ -82,11 +85,11 @@ class Trainer:
         clock = _Clock(log.seconds)
         held_out = self._held_out_batches()
         losses: list[float] = []
-        for windows in clock.waiting(self._windows()):
-            loss = self._update(windows, parameters, optimizer)
+        for losses_of in self._steps(clock):
+            loss = self._update(losses_of, parameters, optimizer)
             self.step += 1
             losses.append(loss)
-            clock.count(len(windows))
+            clock.count(self.run.batch_size)
             saving = self.step % self.run.checkpoint_every == 0 or self.step == self.run.steps
             if saving or self.step % LOG_EVERY == 0:  # before every checkpoint, so that a resumed run logs the same
                 rate = optimizer.param_groups[0]["lr"]
@@ -105,35 +108,75 @@ class Trainer:
                 )
             )
 
-    def _windows(self) -> Iterator[list[Window]]:
+    def _steps(self, clock: "_Clock") -> Iterator[Callable[[torch.Generator], Iterator[Tensor]]]:
+        """For every step to come, what yields each of its batches' share of the mean loss.
+
+        A block of batches is loaded for as many steps as it has batches, times `reuse` in stage 2, where the frozen
+        part's features of the whole block are kept. A run that resumes inside a block loads the block again.
+        """
+        run = self.run
+        size, reuse = (run.reuse_block, run.reuse) if run.stage == "stage2" else (1, 1)
+        block, done = divmod(self.step, size * reuse)
+        loaded = clock.waiting(self._windows(first=block * size, last=-(-run.steps // (size * reuse)) * size))
+        for number in itertools.count(block):
+            batches_of = list(itertools.islice(loaded, size))
+            if not batches_of:
+                return
+            prepared = [self._prepare(windows, number * size + i) for i, windows in enumerate(batches_of)]
+            order = [i for turn in range(reuse) for i in self._turn(number, turn, size)]
+            for i in order[done : run.steps - number * size * reuse]:
+                yield prepared[i]
+            done = 0
+
+    def _turn(self, block: int, turn: int, size: int) -> list[int]:
+        generator = step_generator(self.run, block, purpose=f"turn {turn} of block ")
+        return [int(i) for i in torch.randperm(size, generator=generator)]
+
+    def _prepare(self, windows: Sequence[Window], number: int) -> Callable[[torch.Generator], Iterator[Tensor]]:
+        """What computes the shares of a batch's loss: from the batch, or in stage 2 from its features, made here."""
+        made = self._batches(windows)
+        arguments: dict[str, Any] = {"text": self.text, "run": self.run}
+        if self.run.stage != "stage2":
+            return lambda generator: (
+                window_losses(self.policy, batch, **arguments, generator=generator).sum() / len(windows)
+                for batch in made
+            )
+        drawing = step_generator(self.run, number, purpose="features of batch ")
+        kept = [draw_features(self.policy, batch, **arguments, generator=drawing) for batch in made]
+        return lambda generator: (
+            feature_losses(self.policy, features, run=self.run, generator=generator).sum() / len(windows)
+            for features in kept
+        )
+
+    def _windows(self, *, first: int, last: int) -> Iterator[list[Window]]:
         size = self.run.batch_size
         return batches(
             self.mixture,
             window_spec(self.policy.config),
             batch_size=size,
-            start=self.step * size,
-            stop=self.run.steps * size,
+            start=first * size,
+            stop=last * size,
             num_workers=self.run.num_workers,
         )
 
     def _update(
-        self, windows: Sequence[Window], parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer
+        self,
+        shares: Callable[[torch.Generator], Iterator[Tensor]],
+        parameters: list[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
     ) -> float:
         for group in optimizer.param_groups:
             group["lr"] = self._rate() * group["factor"]
         optimizer.zero_grad(set_to_none=True)
-        generator = step_generator(self.run, self.step)
         total = 0.0
-        for batch in self._batches(windows):
-            share = len(batch) / len(windows)
-            loss = share * mean_loss(self.policy, [batch], text=self.text, run=self.run, generator=generator)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+        for share in shares(step_generator(self.run, self.step)):
+            share.backward()  # type: ignore[no-untyped-call]
+            total += share.item()
         if not math.isfinite(total):
-            size = self.run.batch_size
+            first, last = self._positions()
             raise VptrainError(
-                f"the loss of step {self.step + 1} is {total}: its windows are at positions {self.step * size} to "
-                f"{(self.step + 1) * size - 1} of the mixture.",
+                f"the loss of step {self.step + 1} is {total}: its windows are at positions {first} to {last - 1} of "
+                "the mixture.",
                 path=self.folder,
                 hint="The last checkpoint is whole; lower the learning rate (--lr) or look at those windows.",
             )
@@ -174,11 +217,15 @@ class Trainer:
             policy=self.policy,
             run=self.run,
             normalizer=self.normalizer,
-            data=DataPosition(
-                mixture=self.mixture_file, digest=self.mixture.digest, position=self.step * self.run.batch_size
-            ),
+            data=DataPosition(mixture=self.mixture_file, digest=self.mixture.digest, position=self._positions()[0]),
             optimizer_state=optimizer.state_dict(),
         )
+
+    def _positions(self) -> tuple[int, int]:
+        """The global positions of the windows that the next step's block of batches holds, half open."""
+        size, reuse = (self.run.reuse_block, self.run.reuse) if self.run.stage == "stage2" else (1, 1)
+        first = self.step // (size * reuse) * size * self.run.batch_size
+        return first, first + size * self.run.batch_size
 
     def _describe(self, *, num_parameters: int) -> None:
         values = {
@@ -261,9 +308,14 @@ def convertible(placed: PlacedClip, config: ModelConfig) -> bool:
 
 
 def spread_windows(clips: Sequence[PlacedClip], config: ModelConfig, *, count: int) -> list[Window]:
-    """About `count` windows with evenly spaced starts: the same number of every clip, at least one."""
+    """At most `count` windows with evenly spaced starts: the same number of every clip.
+
+    Of more than `count` clips, `count` evenly spaced ones give one window each.
+    """
+    if len(clips) > count:
+        clips = [clips[len(clips) * (2 * i + 1) // (2 * count)] for i in range(count)]
     windows = []
-    per_clip = max(1, count // max(1, len(clips)))
+    per_clip = count // max(1, len(clips))
     for placed in clips:
         starts = placed.clip.num_labelled_starts if placed.labelled else placed.clip.span.num_starts
         chosen = min(per_clip, starts)

@@ -4,56 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import Vptrain
 from micro import MICRO, STAGE2
 
-from vpdata.cli import output
 from vptrain.checkpoint import Checkpoint
 from vptrain.cli.app import app
 from vptrain.config import SamplingConfig, from_dict
 from vptrain.recipes.models import TINY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def message(self) -> str:
-        """The one paragraph that an error is."""
-        assert self.exit_code == 1, self.stderr
-        assert self.stdout == ""
-        assert self.stderr.startswith("error: ")
-        assert "Traceback" not in self.stderr
-        assert self.stderr.strip().count("\n") == 0
-        return self.stderr
-
-
-Vptrain = Callable[..., Ended]
-
-
-@pytest.fixture
-def vptrain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vptrain:
-    """The `vptrain` command, in this process."""
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["vptrain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            output.run(app, prog_name="vptrain")
-        captured = capsys.readouterr()
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return Ended(exit_code=code or 0, stdout=captured.out, stderr=captured.err)
-
-    return call
 
 
 @pytest.mark.parametrize(
@@ -172,6 +133,49 @@ def test_stage2_and_predict_from_the_command_line(
     assert result["step"] == 2
     again = vptrain("predict", policy, "--mixture", mixture_file, "--out", look)
     assert "the folder is not empty" in again.message
+
+
+def test_joint_from_the_command_line(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    both = tmp_path / "joint"
+    ended = vptrain(
+        "joint", "--mixture", mixture_file, "--from", stage1_run, "--out", both, "--steps", 2, "--batch-size", 1,
+        "--checkpoint-every", 1, "--num-workers", 0, "--device", "cpu", "--set", "gradient_stop=reference",
+        "--set", "drop=frame", "--set", "padding=zero", "--json",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout)["stage"] == "joint"
+    assert "are trained further" not in ended.stderr
+    run = Checkpoint.open(both).run
+    assert (run.stage, run.gradient_stop, run.drop, run.padding) == ("joint", "reference", "frame", "zero")
+    ended = vptrain(
+        "predict", both, "--mixture", mixture_file, "--out", tmp_path / "look", "--videos", 1, "--windows", 1,
+        "--steps", 2, "--video-steps", 1, "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout)["actions"]["num_windows"] == 1
+
+
+def test_joint_from_no_run(vptrain: Vptrain, mixture_file: Path, tmp_path: Path) -> None:
+    ended = vptrain(
+        "joint", "--mixture", mixture_file, "--out", tmp_path / "run", "--pretrained", "random", "--steps", 1,
+        "--batch-size", 1, "--num-workers", 0, "--device", "cpu", "--set-model", "cameras=wrist,left",
+        "--set-model", "num_frames=2", "--set", "evaluate_every=1",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert Checkpoint.open(tmp_path / "run").model.cameras == ("wrist", "left")
+
+
+@pytest.mark.parametrize("verb", ["stage2", "joint"])
+def test_beginning_with_a_trained_head_is_said(
+    vptrain: Vptrain, mixture_file: Path, stage2_run: Path, tmp_path: Path, verb: str
+) -> None:
+    ended = vptrain(
+        verb, "--mixture", mixture_file, "--from", stage2_run, "--out", tmp_path / "run", "--steps", 1,
+        "--batch-size", 1, "--num-workers", 0, "--device", "cpu", "--set", "evaluate_every=1",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    said = f"{stage2_run} is of stage2: its vision encoder and action head are trained further."
+    assert said in ended.stderr
 
 
 def test_predict_prints_json(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:

@@ -1,23 +1,27 @@
-"""Our networks against outputs of the method's public implementation, for the same synthetic weights."""
+"""Our networks, with weights converted from a public state dict, against the public implementation's outputs."""
 
 import importlib.util
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from micro import MICRO
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vptrain.config import AutoencoderConfig, EncoderConfig, HeadConfig, TextConfig, UNetConfig
-from vptrain.models.encoder import VisionEncoder
-from vptrain.models.head import ActionHead
-from vptrain.models.reference_names import PREFIX, reference_name
-from vptrain.models.unet import TAPS, VideoUNet
+from vptrain.config import TextConfig, UNetConfig
+from vptrain.models.policy import VideoPolicy
+from vptrain.models.reference import converted_policy, load_reference
+from vptrain.models.reference_names import PREFIX
+from vptrain.models.unet import TAPS, UNetOutput
+from vptrain.recipes.models import SVD
 
 BOUND = 2e-5
 
@@ -52,16 +56,9 @@ def weights(golden: Path) -> Weights:
     return rule
 
 
-def fill(module: nn.Module, part: str, weights: Weights) -> dict[str, tuple[int, ...]]:
-    """Gives every parameter its synthetic weight; returns the shapes by reference name."""
-    shapes = {}
-    state = module.state_dict()
-    for name, tensor in state.items():
-        reference = reference_name(f"{part}.{name}", layers_per_block=2)
-        shapes[reference] = tuple(tensor.shape)
-        state[name] = weights(reference, tuple(tensor.shape))
-    module.load_state_dict(state)
-    return shapes
+def public_state(names: Any, weights: Weights, *, prefix: str = "") -> dict[str, Tensor]:
+    """The public state dict of the names and shapes that lie beside the golden outputs."""
+    return {prefix + name: weights(prefix + name, tuple(shape)) for name, shape in dict(names).items()}
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
@@ -69,18 +66,45 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
+def as_ckpt(state: dict[str, Tensor], folder: Path) -> Path:
+    torch.save({"state_dict": state}, folder / "public.ckpt")
+    return folder / "public.ckpt"
+
+
+def as_safetensors(state: dict[str, Tensor], folder: Path) -> Path:
+    save_file(state, folder / "public.safetensors")
+    return folder / "public.safetensors"
+
+
 @torch.no_grad()
-def test_unet(golden: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("write", [as_ckpt, as_safetensors])
+def test_unet_of_a_converted_checkpoint(
+    golden: Path,
+    weights: Weights,
+    write: Callable[[dict[str, Tensor], Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     described = json.loads((golden / "unet_tiny.json").read_text())
     stored = load_file(golden / "unet_tiny.safetensors")
-    unet = VideoUNet.build(
-        UNetConfig(block_out_channels=(32, 64, 128, 128), num_attention_heads=(2, 4, 8, 8)),
-        autoencoder=AutoencoderConfig(),
+    config = replace(
+        MICRO,
+        unet=UNetConfig(block_out_channels=(32, 64, 128, 128), num_attention_heads=(2, 4, 8, 8)),
         text=TextConfig(dim=stored["in.text"].shape[-1]),
-        num_ids=3,
     )
-    expected = {PREFIX + name: tuple(shape) for name, shape in dict(described["names"]).items()}
-    assert fill(unet, "unet", weights) == expected
+    state = public_state(described["names"], weights, prefix=PREFIX)
+    file = write(state, tmp_path)
+    policy, conversion = converted_policy(file, config)
+    assert conversion.converted == len(state) == 1428
+    assert conversion.unexpected == ()
+    assert {name.split(".")[0] for name in conversion.missing} == {"autoencoder", "encoder", "head"}
+    unet = policy.unet
+
+    fps, bucket, noise = (torch.tensor([value]) for value in SVD.time_ids)
+    rates = torch.exp(-math.log(10_000) * torch.arange(128) / 128)
+    sinusoids = [torch.cat([(value * rates).cos(), (value * rates).sin()]) for value in (fps, bucket, noise)]
+    ids = torch.tensor([SVD.time_ids])
+    torch.testing.assert_close(unet.add_time_proj(ids.flatten()).reshape(-1), torch.cat(sinusoids))
 
     class Recorded(nn.Module):
         """The sinusoids of the added ids, as recorded."""
@@ -102,28 +126,35 @@ def test_unet(golden: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -
     assert max(errors.values()) <= BOUND, errors
 
 
+@pytest.fixture(scope="module")
+def full_size(golden: Path, weights: Weights) -> VideoPolicy:
+    """The full-size policy with a converted encoder and head; nothing else of it takes memory."""
+    with torch.device("meta"):
+        policy = VideoPolicy(SVD)
+    policy.encoder.to_empty(device="cpu")
+    policy.head.to_empty(device="cpu")
+    state = public_state(json.loads((golden / "action_head_full.json").read_text())["names"], weights)
+    conversion = load_reference(policy, state, where=golden)
+    assert conversion.converted == len(state) == 1283
+    assert conversion.unexpected == ()
+    assert {name.split(".")[0] for name in conversion.missing} == {"autoencoder", "unet"}
+    return policy
+
+
 @torch.no_grad()
-def test_encoder_and_head(golden: Path, weights: Weights) -> None:
+def test_encoder_and_head_of_a_converted_checkpoint(golden: Path, full_size: VideoPolicy) -> None:
     described: dict[str, Any] = json.loads((golden / "action_head_full.json").read_text())
     stored = load_file(golden / "action_head_full.safetensors")
-    encoder = VisionEncoder(
-        EncoderConfig(),
-        cameras=("wrist", "left", "right"),
-        num_frames=8,
-        num_taps=5,
-        latent_size=32,
-        tap_channels={9: 1280, 13: 1280, 16: 1280, 19: 640, 22: 320},
-        emb_dim=1280,
-    )
-    head = ActionHead(HeadConfig(), action_dim=7, feature_dim=6720, emb_dim=1280)
-    shapes = fill(encoder, "encoder", weights) | fill(head, "head", weights)
-    assert shapes == {name: tuple(shape) for name, shape in dict(described["names"]).items()}
     given = {
         name: torch.randn(*shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
         for name, shape in described["inputs"].items()
     }
-    features = {tap: given[f"in.feature_{tap}"] for tap in TAPS}
-    vision = encoder(features, given["in.time_embedding"], layout=("wrist", "left", "right"))
-    actions = head(given["in.actions"], features_BE=vision.flatten(1), emb_BE=given["in.time_embedding"])
-    errors = (relative_error(vision, stored["out.vision"]), relative_error(actions, stored["out.actions"]))
+    output = UNetOutput(
+        video_BTCHW=torch.zeros(1, 25, 4, 32, 32),
+        features={tap: given[f"in.feature_{tap}"] for tap in TAPS},
+        time_embedding_BE=given["in.time_embedding"],
+    )
+    vision = full_size.vision(output, layout=SVD.cameras)
+    actions = full_size.head(given["in.actions"], features_BE=vision, emb_BE=given["in.time_embedding"])
+    errors = (relative_error(vision, stored["out.vision"].flatten(1)), relative_error(actions, stored["out.actions"]))
     assert max(errors) <= BOUND, errors

@@ -40,6 +40,16 @@ def test_stage1_starts_from_the_stored_weights(
     assert not equal(fresh.unet, stored.unet)
 
 
+def test_norms_have_the_epsilon_of_the_methods_training(pretrained: tuple[VideoPolicy, Path]) -> None:
+    _, folder = pretrained
+    unet = initial_policy(replace(MICRO, pretrained=str(folder)), seed=0).unet
+    norms = {name: module.eps for name, module in unet.named_modules() if isinstance(module, torch.nn.GroupNorm)}
+    of_attention = {name for name in norms if "attentions" in name}
+    assert of_attention
+    assert {norms[name] for name in of_attention} == {1e-6}
+    assert {eps for name, eps in norms.items() if name not in of_attention} == {1e-5}
+
+
 def test_weights_of_another_size_are_refused_in_one_paragraph(pretrained: tuple[VideoPolicy, Path]) -> None:
     _, folder = pretrained
     wider = UNetConfig(

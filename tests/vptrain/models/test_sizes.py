@@ -1,9 +1,12 @@
 """The full-size model on the meta device: its size and its names, without its memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from vptrain.models.policy import VideoPolicy
+from vptrain.models.reference import load_reference, to_reference
 from vptrain.models.reference_names import reference_name
 from vptrain.recipes.models import SVD
 
@@ -25,6 +28,15 @@ def test_every_parameter_has_a_public_name_of_its_own(svd: VideoPolicy) -> None:
     public = [reference_name(name, layers_per_block=SVD.unet.layers_per_block) for name in names]
     assert len(set(public)) == len(names)
     assert sum(name.startswith("unet.") for name in names) == 1428
+
+
+def test_every_name_maps_to_the_public_layout_and_back_the_autoencoders_too(svd: VideoPolicy) -> None:
+    public = to_reference(svd)
+    conversion = load_reference(svd, public, where=Path("meta"))
+    assert conversion.converted == len(svd.state_dict())
+    assert (conversion.missing, conversion.unexpected) == ((), ())
+    copies = {name for name in public if name.startswith("first_stage_model.encoder.")}
+    assert sum(conversion.left_out.values()) == len(copies) == len(public) - conversion.converted
 
 
 def test_a_parameter_without_a_public_name_is_an_error() -> None:

@@ -17,7 +17,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def condition_of(policy: VideoPolicy, batch: Batch, text: CachedText) -> Condition:
     first = images_to_unit(batch.frames_BVFHWC[:, :, 0])
-    return policy.encode_condition(first, text.encode(batch.instructions), layout=batch.layout, generator=seeded())
+    noise = torch.randn(first.shape, generator=seeded())
+    return policy.encode_condition(first, text.encode(batch.instructions), layout=batch.layout, noise_BVCHW=noise)
 
 
 @pytest.fixture
@@ -65,6 +66,18 @@ def test_the_condition_is_each_cameras_first_frame_unscaled(
     for camera in range(3):
         for frame in range(MICRO.num_frames):
             torch.testing.assert_close(latents[:, 1 + camera * MICRO.num_frames + frame], modes[:, camera])
+
+
+def test_the_chunk_bounds_the_memory_and_changes_nothing(policy: VideoPolicy, batches: list[Batch]) -> None:
+    frames = images_to_unit(max(batches, key=lambda batch: len(batch.layout)).frames_BVFHWC)
+    assert frames.shape[:3].numel() > 2 * 7
+    sizes: list[int] = []
+    hook = policy.autoencoder.encoder.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    few = policy.encode_video(frames, generator=seeded(), chunk=7)
+    hook.remove()
+    assert max(sizes) == 7
+    assert sum(sizes) == frames.shape[:3].numel()
+    torch.testing.assert_close(few, policy.encode_video(frames, generator=seeded(), chunk=1000), atol=1e-5, rtol=1e-5)
 
 
 def test_dropping_parts_of_a_condition() -> None:

@@ -14,6 +14,7 @@ from vptrain.objectives.edm import (
     denoise,
     draw_sigma,
     joint_loss,
+    reference_loss,
     velocity,
     video_loss,
 )
@@ -210,6 +211,44 @@ def test_action_errors_move_the_unet_in_joint_training_only_as_in_the_reference(
         return gradient
 
     assert torch.equal(unet_gradient(ACTIONS), unet_gradient(ACTIONS + 1)) is stop
+
+
+def test_the_references_scalar_is_the_weighted_error_over_all_rows_together(policy: VideoPolicy) -> None:
+    noisy, noisy_actions = (LATENTS + NOISE * like(SIGMA, NOISE), ACTIONS + ACTION_NOISE * like(SIGMA, ACTION_NOISE))
+    with torch.no_grad():
+        video, actions = denoise(policy, noisy, SIGMA, CONDITION, actions_BAD=noisy_actions)
+        assert actions is not None
+        weight = (SIGMA.square() + 1) / SIGMA.square()
+        frame_rows = ((video - LATENTS).square() * like(weight, video)).flatten(0, 1).flatten(1).mean(dim=1)
+        action_rows = ((actions - ACTIONS).square() * like(weight, actions)).flatten(0, 1).mean(dim=1)
+        assert (len(frame_rows), len(action_rows)) == (B * T, B * MICRO.horizon)
+        expected = torch.cat([frame_rows, action_rows]).mean()
+        got = reference_loss(
+            policy,
+            LATENTS,
+            CONDITION,
+            actions_BAD=ACTIONS,
+            sigma_B=SIGMA,
+            noise=NOISE,
+            action_noise=ACTION_NOISE,
+        )
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_references_scalar_teaches_the_head_as_our_action_loss_does() -> None:
+    policy = initial_policy(MICRO, seed=0).requires_grad_(True)
+    policy.unet.requires_grad_(False)
+    given = {"actions_BAD": ACTIONS, "sigma_B": SIGMA, "noise": NOISE, "action_noise": ACTION_NOISE}
+
+    def gradient(loss: Tensor) -> Tensor:
+        policy.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        found: Tensor = policy.head.out.weight.grad.clone()
+        return found
+
+    theirs = gradient(reference_loss(policy, LATENTS, CONDITION, **given))
+    ours = gradient(action_loss(policy, LATENTS, CONDITION, **given, mask_BA=ALL_ACTIONS).mean())
+    torch.testing.assert_close(theirs, ours * MICRO.horizon / (T + MICRO.horizon), rtol=1e-4, atol=1e-6)
 
 
 def test_actions_may_have_a_noise_level_of_their_own(policy: VideoPolicy) -> None:

@@ -94,6 +94,28 @@ def test_every_window_is_predicted_once_whatever_it_shows(
     assert all(p.actions is None and p.frames is None for p in bare)
 
 
+def test_a_window_is_predicted_alike_among_others_and_alone(
+    policy: VideoPolicy, labelled_windows: list[Window], text: CachedText, normalizer: ActionNormalizer
+) -> None:
+    def predicted(windows: list[Window], seed: int) -> NDArray[np.float64]:
+        (*_, last) = predict_windows(
+            policy,
+            windows,
+            text=text,
+            sampling=replace(MICRO.sampling, num_steps=2),
+            seed=seed,
+            normalizer=normalizer,
+            with_video=False,
+        )
+        assert last.window is windows[-1]
+        assert last.actions is not None
+        return last.actions
+
+    alone = predicted(labelled_windows[-1:], 5)
+    np.testing.assert_allclose(predicted(labelled_windows, 5), alone, atol=3e-3)
+    assert np.abs(predicted(labelled_windows[-1:], 6) - alone).max() > 1e-2
+
+
 def test_predicted_actions_are_what_a_robot_would_execute(
     policy: VideoPolicy, labelled_windows: list[Window], text: CachedText
 ) -> None:

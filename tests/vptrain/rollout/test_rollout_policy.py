@@ -30,7 +30,8 @@ def run(policy: VideoPolicy, batch: Batch, text: CachedText) -> Predict:
     """Predicts video and actions; anything may be replaced."""
 
     def call(of: Batch = batch, sampling: SamplingConfig = SAMPLING, seed: int = 0, video: bool = True) -> Prediction:
-        return predict(policy, of, text=text, sampling=sampling, seed=seed, with_actions=True, with_video=video)
+        seeds = [seed + i for i in range(len(of))]
+        return predict(policy, of, text=text, sampling=sampling, seeds=seeds, with_actions=True, with_video=video)
 
     return call
 
@@ -51,7 +52,7 @@ def test_shapes_are_those_of_the_batch(run: Predict, batch: Batch, policy: Video
     assert frames(prediction).dtype == torch.uint8
     assert frames(prediction).float().std() > 1
     assert actions(prediction).shape == (2, MICRO.horizon, 7)
-    bare = predict(policy, batch, text=text, sampling=SAMPLING, seed=0, with_actions=False)
+    bare = predict(policy, batch, text=text, sampling=SAMPLING, seeds=[0, 1], with_actions=False)
     assert bare.actions_BAD is None
     assert torch.equal(frames(bare), frames(prediction))
 
@@ -61,6 +62,20 @@ def test_it_follows_from_the_seed(run: Predict) -> None:
     assert torch.equal(frames(first), frames(again))
     assert torch.equal(actions(first), actions(again))
     assert not torch.equal(actions(first), actions(other))
+
+
+def test_a_windows_noise_is_its_own(policy: VideoPolicy, batch: Batch, text: CachedText, run: Predict) -> None:
+    whole = run()
+    second = replace(
+        batch,
+        frames_BVFHWC=batch.frames_BVFHWC[1:],
+        frame_mask_BF=batch.frame_mask_BF[1:],
+        instructions=batch.instructions[1:],
+        action_mask_BA=batch.action_mask_BA[1:],
+    )
+    alone = predict(policy, second, text=text, sampling=SAMPLING, seeds=[1], with_actions=True)
+    torch.testing.assert_close(actions(alone)[0], actions(whole)[1], atol=1e-3, rtol=1e-3)
+    assert (frames(alone)[0].int() - frames(whole)[1].int()).abs().max() <= 1
 
 
 def test_actions_do_not_depend_on_decoding_the_video(run: Predict) -> None:
@@ -103,7 +118,7 @@ def one_step(policy: VideoPolicy, batch: Batch, text: CachedText) -> Callable[[f
 
         spy = Spy(MICRO)
         spy.load_state_dict(policy.state_dict())
-        got = predict(spy, batch, text=text, sampling=sampling, seed=0, with_actions=True)
+        got = predict(spy, batch, text=text, sampling=sampling, seeds=[0, 1], with_actions=True)
         return latents[0], actions(got)
 
     return call
@@ -112,16 +127,18 @@ def one_step(policy: VideoPolicy, batch: Batch, text: CachedText) -> Callable[[f
 def test_guidance_one_is_the_conditional_and_the_rest_is_linear(
     policy: VideoPolicy, batch: Batch, text: CachedText
 ) -> None:
-    generator = torch.Generator().manual_seed(0)
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+    first = images_to_unit(batch.frames_BVFHWC[:, :, 0])
     condition = policy.encode_condition(
-        images_to_unit(batch.frames_BVFHWC[:, :, 0]),
-        text.encode(batch.instructions),
-        layout=batch.layout,
-        generator=generator,
+        first, text.encode(batch.instructions), layout=batch.layout, noise_BVCHW=drawn(*first.shape[1:])
     )
     scale = (1 + SAMPLING.sigma_max**2) ** 0.5
-    noise = torch.randn(condition.latents_BTCHW.shape, generator=generator) * scale
-    action_noise = torch.randn(2, MICRO.horizon, 7, generator=generator) * scale
+    noise = drawn(*condition.latents_BTCHW.shape[1:]) * scale
+    action_noise = drawn(MICRO.horizon, 7) * scale
 
     @torch.no_grad()
     def clean(seen: Condition) -> tuple[Tensor, Tensor]:
@@ -164,7 +181,7 @@ def test_actions_from_few_video_steps(
 ) -> None:
     counting, passes = Counting(policy), 1 if guidance == 1 else 2
     sampling = replace(SAMPLING, video_steps=video_steps, guidance=guidance)
-    got = predict(counting, batch, text=text, sampling=sampling, seed=0, with_actions=True, with_video=False)
+    got = predict(counting, batch, text=text, sampling=sampling, seeds=[0, 1], with_actions=True, with_video=False)
     assert actions(got).shape == (2, MICRO.horizon, 7)
     assert got.frames_BVFHWC is None
     assert counting.calls.count("unet") == passes * video_steps
@@ -178,7 +195,7 @@ def test_actions_from_one_video_step_are_those_of_a_schedule_of_one(
     together = replace(SAMPLING, num_steps=1, guidance=guidance)
     apart = replace(together, video_steps=1)
     whole, few = (
-        predict(policy, batch, text=text, sampling=sampling, seed=3, with_actions=True)
+        predict(policy, batch, text=text, sampling=sampling, seeds=[3, 4], with_actions=True)
         for sampling in (together, apart)
     )
     torch.testing.assert_close(actions(few), actions(whole), atol=1e-4, rtol=1e-4)

@@ -124,9 +124,16 @@ def test_held_out_windows_are_spread_and_distinct(mixture: Mixture) -> None:
         windows = spread_windows(clips, MICRO, count=count)
         places = {(window.key, window.start) for window in windows}
         assert len(places) == len(windows)
-        per_clip = max(1, count // len(clips))
-        assert len(windows) == sum(min(per_clip, placed.clip.num_labelled_starts) for placed in clips)
+        assert len(windows) <= count
+        if count >= len(clips):
+            per_clip = count // len(clips)
+            assert len(windows) == sum(min(per_clip, placed.clip.num_labelled_starts) for placed in clips)
         assert all(window.actions is not None for window in windows)
+    many = clips * 5
+    for count in (1, 2, len(many) - 1):
+        assert len(spread_windows(many, MICRO, count=count)) == count
+    (middle,) = spread_windows(clips, MICRO, count=1)
+    assert middle.key == clips[len(clips) // 2].clip.key
     first = clips[0].clip
     starts = [w.start - first.span.start for w in spread_windows(clips[:1], MICRO, count=4)]
     assert starts == [first.num_labelled_starts * odd // 8 for odd in (1, 3, 5, 7)]
