@@ -6,7 +6,7 @@ from typing import Self
 
 import psutil
 
-INTERVAL_SECONDS = 0.2
+INTERVAL_SECONDS = 0.5
 
 
 class PeakMemory:

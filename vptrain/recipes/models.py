@@ -46,7 +46,7 @@ TINY = ModelConfig(
         output_groups=4,
     ),
     head=HeadConfig(widths=(64, 128, 128), groups=8, time_dim=64),
-    sampling=SamplingConfig(num_steps=10, video_steps=1, guidance=1.0),
+    sampling=SamplingConfig(num_steps=4, video_steps=1, guidance=1.0),
 )
 
 _BY_NAME = {config.name: config for config in (SVD, TINY)}

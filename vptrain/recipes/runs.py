@@ -16,7 +16,7 @@ _SVD = {
 
 _TINY_STAGE1 = RunConfig(
     stage="stage1",
-    steps=500,
+    steps=420,
     batch_size=4,
     learning_rate=1.5e-3,
     warmup_steps=60,
@@ -24,8 +24,8 @@ _TINY_STAGE1 = RunConfig(
     clip_norm=1.0,
     color_jitter=False,
     drop_rate=0.0,  # the tiny model is sampled without guidance
-    checkpoint_every=250,
-    evaluate_every=50,
+    checkpoint_every=210,
+    evaluate_every=105,
     num_workers=1,
     cpu_threads=1,
 )
@@ -42,7 +42,7 @@ _TINY = {
         reuse=16,
         reuse_block=24,
         checkpoint_every=384,
-        evaluate_every=128,
+        evaluate_every=384,
     ),
     "joint": replace(_TINY_STAGE1, stage="joint", head_rate_factor=1.0),
 }

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from vptrain.config import from_dict
+from vptrain.config import SamplingConfig, from_dict
 from vptrain.errors import VptrainError
 
 PREDICTIONS_NAME = "predictions.json"
@@ -72,20 +72,12 @@ class PredictedClip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How the predictions were sampled."""
-
-    num_steps: int
-    guidance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
     """All that `predictions.json` says; a score is None where nothing was to be scored."""
 
     checkpoint: str
     step: int
-    sampling: Sampling
+    sampling: SamplingConfig
     seed: int
     video: VideoScore | None
     actions: ActionScore | None
