@@ -179,7 +179,13 @@ def test_a_killed_worker_is_told_and_resumed(robocasa: Path, reference: dict[str
 
 def test_interrupted_by_the_keyboard(robocasa: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = subprocess.Popen(command(robocasa, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(robocasa, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     while not list(out.glob(".ingest/*.partial")):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

@@ -27,6 +27,6 @@ def tiny_run(datasets: Mapping[str, Path], tmp_path_factory: pytest.TempPathFact
     call(vpdata_app, "mix", *folders, "--action-free", 0.5, "--out", run.mixture)
     call(vptrain_app, "stage1", *short, "--out", run.stage1, "--pretrained", "random")
     call(vptrain_app, "stage2", *short, "--out", run.stage2, "--from", run.stage1)
-    sampling = ("--steps", 1, "--videos", 1, "--windows", 4, "--device", "cpu")
+    sampling = ("--steps", 1, "--videos", 8, "--windows", 4, "--device", "cpu")
     call(vptrain_app, "predict", run.stage2, "--mixture", run.mixture, "--out", run.predictions, *sampling)
     return run
