@@ -25,9 +25,10 @@ from vpdata.mixture.make import make_mixture
 from vpdata.shards.dataset import Dataset
 from vptrain.batch import Batch, make_batches, window_spec
 from vptrain.config import ModelConfig, RunConfig
-from vptrain.models.policy import VideoPolicy
+from vptrain.models.policy import Condition, VideoPolicy
 from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import CachedText, load_text_encoder
+from vptrain.models.unet import UNetOutput
 from vptrain.normalize import ActionNormalizer, images_to_unit, unit_to_images
 from vptrain.objectives.edm import Preconditioning, draw_sigma, like, noisy_features, velocity, video_loss
 from vptrain.recipes.models import TINY
@@ -37,18 +38,26 @@ from vptrain.training.trainer import trainable
 RECORDINGS = Path(__file__).parents[2] / "tests" / "recordings" / "robocasa"
 NUM_COPIES = 2
 NUM_DRAWS = 32
+NUM_KEPT = 16
 PEAK_RATE = 1.5e-3
 WARMUP_STEPS = 60
 
 
 def one_window(config: ModelConfig) -> Batch:
-    """The first window of the first recorded RoboCasa clip, with its actions normalised over all recorded ones."""
+    """The middle window of the OpenDrawer recording, with its actions normalised over all recorded ones."""
     with tempfile.TemporaryDirectory() as folder:
         ingest("robocasa", [RECORDINGS], Path(folder) / "data", IngestOptions(window_span=config.span), workers=1)
         mixture = make_mixture({"robocasa": Dataset.open(Path(folder) / "data")}, file=Path(folder) / "mix.toml")
-        placed = mixture.training_clips()[0]
+        placed = next(placed for placed in mixture.training_clips() if placed.clip.episode.task == "OpenDrawer")
         normalizer = ActionNormalizer.fit(mixture.training_clips(), space=config.action_space)
-        window = cut_window(placed.dataset, placed.clip, 0, window_spec(config), labelled=True, source="robocasa")
+        window = cut_window(
+            placed.dataset,
+            placed.clip,
+            placed.clip.num_actions // 2,
+            window_spec(config),
+            labelled=True,
+            source="robocasa",
+        )
         (batch,) = make_batches([window] * NUM_COPIES, normalizer=normalizer)
     return batch
 
@@ -85,15 +94,18 @@ def overfit(policy: VideoPolicy, batch: Batch, text: CachedText, *, stage1: int,
     def of_video(generator: torch.Generator) -> Tensor:
         return video_loss(policy, latents, condition, **draws(generator), mask_BT=batch.mask_BT)
 
+    kept: list[UNetOutput] = []
+
     def of_actions(generator: torch.Generator) -> Tensor:
-        """As `action_loss`, with many draws of the actions' noise for one pass of the frozen UNet."""
+        """As `head_loss`, with many draws of the actions' noise on kept features of the frozen UNet."""
         assert batch.actions_BAD is not None
         assert batch.action_mask_BA.all()
-        of_unet = draws(generator)
-        features = noisy_features(policy, latents, condition, **of_unet)
-        vision = policy.vision(features, layout=batch.layout).repeat_interleave(NUM_DRAWS, dim=0)
+        if not kept:
+            kept.extend(_features(policy, latents, condition, count=NUM_KEPT))
+        output_of = kept[int(torch.randint(NUM_KEPT, (), generator=generator))]
+        vision = policy.vision(output_of, layout=batch.layout).repeat_interleave(NUM_DRAWS, dim=0)
         clean = batch.actions_BAD.repeat_interleave(NUM_DRAWS, dim=0)
-        sigma = of_unet["sigma_B"].repeat_interleave(NUM_DRAWS)
+        sigma = draw_sigma(len(clean), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
         noisy = clean + torch.randn(clean.shape, generator=generator) * like(sigma, clean)
         p = Preconditioning.at(sigma)
         output = policy.run_head(noisy * like(p.c_in, noisy), p.c_noise, vision_BE=vision)
@@ -102,6 +114,17 @@ def overfit(policy: VideoPolicy, batch: Batch, text: CachedText, *, stage1: int,
     seconds = {"stage1": fit(policy, run, of_video)}
     seconds["stage2"] = fit(policy, replace(run, stage="stage2", steps=stage2), of_actions)
     return seconds
+
+
+@torch.no_grad()
+def _features(policy: VideoPolicy, latents: Tensor, condition: Condition, *, count: int) -> list[UNetOutput]:
+    """What the trained UNet makes of the window at the sampler's first noise level, for several draws of noise."""
+    sigma = torch.full((len(latents),), policy.config.sampling.sigma_max)
+    generator = torch.Generator().manual_seed(1)
+    return [
+        noisy_features(policy, latents, condition, sigma_B=sigma, noise=torch.randn(latents.shape, generator=generator))
+        for _ in range(count)
+    ]
 
 
 def psnr(ours: Tensor, theirs: Tensor) -> float:
@@ -142,8 +165,8 @@ def measure(policy: VideoPolicy, batch: Batch, text: CachedText) -> dict[str, An
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage1", type=int, default=300, help="steps of the video UNet")
-    parser.add_argument("--stage2", type=int, default=700, help="steps of encoder and head")
+    parser.add_argument("--stage1", type=int, default=1200, help="steps of the video UNet")
+    parser.add_argument("--stage2", type=int, default=2000, help="steps of encoder and head")
     args = parser.parse_args()
     policy, text = initial_policy(TINY, seed=0), load_text_encoder(TINY.text)
     batch = one_window(TINY)
