@@ -1,5 +1,7 @@
 """Overfits the `tiny` model to one window of a recorded clip, both stages, on a CPU; prints the figures as JSON.
 
+Exits with 1 where the video stays below 30 dB or the actions' error exceeds 1 % of the range (root mean square).
+
     python benchmarks/model/overfit.py
 
 A model that cannot learn one window by heart has a fault somewhere between pixels and actions. The video is compared in
@@ -36,6 +38,8 @@ from vptrain.rollout.policy import predict
 from vptrain.training.trainer import trainable
 
 RECORDINGS = Path(__file__).parents[2] / "tests" / "recordings" / "robocasa"
+MIN_PSNR_DB = 30.0
+MAX_ACTION_ERROR = 0.01
 NUM_COPIES = 2
 NUM_DRAWS = 32
 NUM_KEPT = 16
@@ -174,6 +178,8 @@ def main() -> None:
     result = measure(policy, batch, text)
     result |= {"cameras": list(batch.layout), "steps": [args.stage1, args.stage2], "threads": torch.get_num_threads()}
     print(json.dumps(result | {"seconds": {name: round(value) for name, value in seconds.items()}}, indent=2))
+    if result["psnr_to_recording"] < MIN_PSNR_DB or result["action_error_rms"] > MAX_ACTION_ERROR:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
