@@ -169,8 +169,8 @@ def measure(policy: VideoPolicy, batch: Batch, text: CachedText) -> dict[str, An
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage1", type=int, default=1200, help="steps of the video UNet")
-    parser.add_argument("--stage2", type=int, default=2000, help="steps of encoder and head")
+    parser.add_argument("--stage1", type=int, default=800, help="steps of the video UNet")
+    parser.add_argument("--stage2", type=int, default=4000, help="steps of encoder and head")
     args = parser.parse_args()
     policy, text = initial_policy(TINY, seed=0), load_text_encoder(TINY.text)
     batch = one_window(TINY)
