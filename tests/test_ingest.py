@@ -177,6 +177,26 @@ def test_a_killed_worker_is_told_and_resumed(robocasa: Path, reference: dict[str
     assert contents(out) == reference
 
 
+def test_a_worker_killed_before_its_task_arrives(robocasa: Path, tmp_path: Path) -> None:
+    """The pipe is broken when the task is sent, which click would take for a closed stdout and end without a word."""
+    kill_new_workers = """
+import sys
+from multiprocessing.context import SpawnProcess
+start = SpawnProcess.start
+def start_and_die(process):
+    start(process)
+    process.kill()
+    process.join()
+SpawnProcess.start = start_and_die
+sys.argv = ["vpdata", *sys.argv[1:]]
+from vpdata.cli.app import main
+main()
+"""
+    done = run([sys.executable, "-c", kill_new_workers, *command(robocasa, tmp_path / "out")[3:]])
+    assert done.returncode == 1
+    assert "a worker process was killed (signal 9)" in done.stderr
+
+
 def test_interrupted_by_the_keyboard(robocasa: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(

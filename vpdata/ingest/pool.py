@@ -3,6 +3,7 @@
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -30,8 +31,7 @@ def run(tasks: Sequence[Task], *, workers: int, progress: Callable[[int], object
         for _ in range(min(workers, len(tasks))):
             connection, process = _start()
             processes[connection] = process
-            busy[connection], task = waiting.popleft()
-            connection.send(task)
+            busy[connection] = _send_next(connection, waiting)
         while busy:
             for ready in wait(list(busy)):
                 connection = cast(Connection, ready)
@@ -41,8 +41,7 @@ def run(tasks: Sequence[Task], *, workers: int, progress: Callable[[int], object
                     continue
                 outcomes[busy.pop(connection)] = message
                 if waiting:
-                    busy[connection], task = waiting.popleft()
-                    connection.send(task)
+                    busy[connection] = _send_next(connection, waiting)
     finally:
         for process in processes.values():
             process.kill()
@@ -63,6 +62,13 @@ def _start() -> tuple[Connection, SpawnProcess]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     theirs.close()  # so that the worker's death closes the pipe
     return ours, process
+
+
+def _send_next(connection: Connection, waiting: deque[tuple[int, Task]]) -> int:
+    number, task = waiting.popleft()
+    with suppress(ConnectionError):  # the worker was killed: `_receive` tells how
+        connection.send(task)
+    return number
 
 
 def _receive(connection: Connection, process: SpawnProcess, task: Task) -> Outcome | int:
