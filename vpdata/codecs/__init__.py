@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vpdata.errors import VpdataError
 
-NAMES = ("h264", "ffv1")
+NAMES = ("h264", "ffv1", "jpeg", "av1", "raw")
 
 
 class Codec(Protocol):
@@ -24,16 +24,26 @@ class Codec(Protocol):
     """What a natural recording comes back with at least; infinity for a lossless codec."""
 
     def encode(self, frames: Iterable[NDArray[np.uint8]], *, fps: float) -> bytes:
-        """RGB `HWC` frames of one size to the bytes of the member."""
+        """RGB `HWC` frames of one size, at least one, to the bytes of the member."""
+        ...
+
+    def decode_into(self, data: bytes, indices: Sequence[int], out: NDArray[np.uint8]) -> None:
+        """Writes the frames at `indices` (any order, repeats allowed) into `out`.
+
+        `out` is RGB (len(indices), height, width, 3) of the size that was encoded, C-contiguous. May be called from
+        several threads at once, and after a fork.
+
+        Raises:
+            ShardError: the bytes do not decode, have no such frame, or have frames of another size. `out` may then be
+                partly written.
+        """
         ...
 
     def decode(self, data: bytes, indices: Sequence[int], *, height: int, width: int) -> NDArray[np.uint8]:
-        """The frames at `indices` (any order, repeats allowed) as RGB (len(indices), height, width, 3).
-
-        Raises:
-            ShardError: the bytes do not decode, or have no such frame.
-        """
-        ...
+        """The frames at `indices` as a new RGB array (len(indices), height, width, 3). Errors as `decode_into`."""
+        out = np.empty((len(indices), height, width, 3), np.uint8)
+        self.decode_into(data, indices, out)
+        return out
 
     def count(self, data: bytes) -> int:
         """Decodes everything and returns the number of frames."""

@@ -1,43 +1,23 @@
 """H.264 in mp4: RGB frames in, the bytes of one mp4 out, and back.
 
-Every eighth frame is a key frame and no frame refers to a later one, so reading a frame decodes at most eight. Chroma
-is halved (4:2:0), which is why the codec promises a PSNR and not equality. Colour is BT.601 limited range, tagged so.
+    frame   0 1 2 3 4 5 6 7 8 9 …           24 … 32 33
+            I b b b b b b b P b b b b b b b P  …  P  I
+
+Every eighth frame is a reference (P, made from the one before), every 33rd a key frame (I). The seven between two
+references are made from those two, and no frame from them. So a window decodes the references that it spans and those
+of its frames that lie between, at any start and stride. Chroma is halved (4:2:0), which is why the codec promises a
+PSNR and not equality. `docs/CODECS.md` compares other layouts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from vpdata.codecs.container import Format, count_frames, read_frames, write_video
-
-# Without FULL_CHR_H_INT swscale darkens every pixel by about one grey level and costs 1 dB; BITEXACT keeps the bytes
-# the same on processors with other vector instructions.
-SCALING = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-AVCOL_SPC_SMPTE170M = 6  # as stored in files; PyAV's `Colorspace` has swscale's numbers
-TO_YUV: dict[str, Any] = {
-    "dst_colorspace": Colorspace.ITU601,
-    "dst_color_range": ColorRange.MPEG,
-    "interpolation": SCALING | Interpolation.BICUBIC,
-}
-TO_RGB: dict[str, Any] = {
-    "src_colorspace": Colorspace.ITU601,
-    "src_color_range": ColorRange.MPEG,
-    "dst_color_range": ColorRange.JPEG,
-    "interpolation": SCALING | Interpolation.BILINEAR,
-}
-
-
-def _tag_colour(context: Any) -> None:
-    context.colorspace = AVCOL_SPC_SMPTE170M
-    context.color_range = ColorRange.MPEG
-    context.color_primaries = ColorPrimaries.SMPTE170M
-    context.color_trc = ColorTrc.SMPTE170M
-
+from vpdata.codecs import Codec, decoders
+from vpdata.codecs.colour import tag_colour, yuv_frames
+from vpdata.codecs.container import Format, write_video
+from vpdata.codecs.decoders.pyav import count_frames
 
 FORMAT = Format(
     container="mp4",
@@ -45,44 +25,35 @@ FORMAT = Format(
     pixel_format="yuv420p",
     options={
         "preset": "veryfast",
-        "tune": "fastdecode",
-        "crf": "18",
-        "x264-params": "keyint=8:min-keyint=8:scenecut=0:bframes=0",
+        "tune": "psnr,fastdecode",
+        # A constant quantizer: every frame alike, whatever moves. Rate control (crf) had worse worst frames at equal
+        # size, and its mbtree reads beyond its rows where the width is no multiple of 128: other bytes in every run.
+        "qp": "20",
+        "x264-params": "keyint=33:min-keyint=33:scenecut=0:bframes=7:b-adapt=0:b-pyramid=none:8x8dct=0",
     },
-    prepare=_tag_colour,
+    prepare=tag_colour,
 )
 
 
-class H264:
+class H264(Codec):
     """The default codec: small, fast to decode, not lossless."""
 
     name = "h264"
     extension = "mp4"
-    min_psnr_db = 31.0  # the worst frame of our recordings: 31.5 dB at 64x64, 35.0 dB from 128x128
+    min_psnr_db = 32.0  # the worst frame of our recordings: 32.3 dB at 64x64, 35.0 dB from 128x128
 
     def encode(self, frames: Iterable[NDArray[np.uint8]], *, fps: float) -> bytes:
         """See `Codec.encode`. Odd sizes are padded with their edge to even ones."""
-        iterator = iter(frames)
-        first = next(iterator)
-        height, width = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
-        converted = self._to_yuv(chain([first], iterator), height=height, width=width)
+        converted, height, width = yuv_frames(frames)
         return write_video(converted, FORMAT, width=width, height=height, fps=fps)
 
-    def decode(self, data: bytes, indices: Sequence[int], *, height: int, width: int) -> NDArray[np.uint8]:
-        """See `Codec.decode`."""
-        return read_frames(data, indices, height=height, width=width, reformat=TO_RGB)
+    def decode_into(self, data: bytes, indices: Sequence[int], out: NDArray[np.uint8]) -> None:
+        """See `Codec.decode_into`."""
+        decoders.select(codec=self.name).decode_into(data, indices, out, codec=self.name)
 
     def count(self, data: bytes) -> int:
         """See `Codec.count`."""
-        return count_frames(data)
-
-    def _to_yuv(self, frames: Iterable[NDArray[np.uint8]], *, height: int, width: int) -> Iterator[Any]:
-        reformatter = VideoReformatter()
-        for rgb in frames:
-            padding = ((0, height - rgb.shape[0]), (0, width - rgb.shape[1]), (0, 0))
-            padded = np.pad(rgb, padding, mode="edge") if rgb.shape[:2] != (height, width) else rgb
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-            yield reformatter.reformat(frame, format="yuv420p", **TO_YUV)
+        return count_frames(data, codec=self.name)
 
 
 CODEC = H264()
