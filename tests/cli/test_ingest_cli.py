@@ -163,10 +163,10 @@ def test_bad_paths_and_options(recordings: Path, tmp_path: Path) -> None:
 
 def test_another_format_version_is_refused(recordings: Path, datasets: Mapping[str, Path], tmp_path: Path) -> None:
     out = Path(shutil.copytree(datasets["robocasa"], tmp_path / "out"))
-    manifest = (out / "manifest.json").read_text().replace('"format_version": 1', '"format_version": 7')
+    manifest = (out / "manifest.json").read_text().replace('"format_version": 2', '"format_version": 7')
     (out / "manifest.json").write_text(manifest)
     for arguments in (("ingest", "robocasa", recordings / "robocasa", "--out", out), ("info", out), ("validate", out)):
         done = vpdata(*arguments)
         assert_one_paragraph(done)
-        assert "format version 7, but this vpdata reads version 1" in done.stderr
+        assert "format version 7, but this vpdata reads version 2" in done.stderr
     assert (out / "manifest.json").read_text() == manifest

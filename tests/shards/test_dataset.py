@@ -1,6 +1,7 @@
 """Reading data sets that a real ingest made, whole and damaged."""
 
 import gc
+import hashlib
 import json
 import multiprocessing
 import os
@@ -20,10 +21,11 @@ import pytest
 from vpdata import codecs, sources
 from vpdata.errors import ShardError
 from vpdata.schema import Clip
-from vpdata.shards import dataset as dataset_module
+from vpdata.shards import store as store_module
 from vpdata.shards.dataset import Dataset
-from vpdata.shards.index import from_parquet, to_parquet
-from vpdata.shards.manifest import MANIFEST_NAME, read_manifest
+from vpdata.shards.index import to_parquet
+from vpdata.shards.manifest import MANIFEST_NAME, FileInfo, read_manifest
+from vpdata.shards.store import LocalStore
 from vpdata.sources import SourceOptions
 from vpdata.stats import ArrayStatistics
 
@@ -99,7 +101,6 @@ def test_action_free_clips_have_no_arrays(datasets: Mapping[str, Path]) -> None:
 
 def test_the_index_comes_back_as_it_was(robocasa: Dataset) -> None:
     data = (robocasa.path / robocasa.manifest.index.name).read_bytes()
-    assert from_parquet(data) == robocasa.clips
     assert to_parquet(robocasa.clips) == data
 
 
@@ -132,7 +133,7 @@ def num_open() -> int:
 
 
 def test_threads_share_few_descriptors(datasets: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_module, "MAX_OPEN_SHARDS", 1)
+    monkeypatch.setattr(store_module, "MAX_OPEN_SHARDS", 1)
     dataset = Dataset.open(datasets["robocasa"])
     gc.collect()
     before = num_open()
@@ -188,10 +189,10 @@ def test_a_foreign_index_or_manifest_is_refused(copy: Path, tmp_path: Path) -> N
     index.unlink()
     with pytest.raises(ShardError, match="the index is missing"):
         Dataset.open(copy)
-    manifest.write_bytes(replace(read_manifest(copy)[0], format_version=2).to_bytes())
-    with pytest.raises(ShardError, match="format version 2, but this vpdata reads version 1"):
+    manifest.write_bytes(replace(read_manifest(copy)[0], format_version=1).to_bytes())
+    with pytest.raises(ShardError, match="format version 1, but this vpdata reads version 2"):
         Dataset.open(copy)
-    for text in ("", "[]", "{}", '{"format_version": 1}', '{"format_version": 1, "shards": 3}'):
+    for text in ("", "[]", "{}", '{"format_version": 2}', '{"format_version": 2, "shards": 3}'):
         manifest.write_text(text)
         with pytest.raises(ShardError, match="the manifest is damaged"):
             Dataset.open(copy)
@@ -208,3 +209,92 @@ def test_what_a_clip_lacks_is_named(robocasa: Dataset) -> None:
     with pytest.raises(ShardError, match=f"camera wrist: the video has {clip.num_frames} frames") as caught:
         robocasa.frames(clip, "wrist", [clip.num_frames])
     assert caught.value.episode == clip.key
+
+
+def test_frames_are_written_where_they_are_wanted(robocasa: Dataset) -> None:
+    clip = robocasa.clips[0]
+    camera = clip.episode.cameras[0]
+    out = np.full((4, camera.height, camera.width, 3), 7, np.uint8)
+    robocasa.frames_into(clip, camera.name, [5, 0], out[1:3])
+    np.testing.assert_array_equal(out[1:3], robocasa.frames(clip, camera.name, [5, 0]))
+    assert (out[0] == 7).all()
+    assert (out[3] == 7).all()
+
+
+def test_a_pickled_data_set_is_its_place(robocasa: Dataset) -> None:
+    _ = robocasa.clips[0]
+    assert len(pickle.dumps(robocasa)) < 500
+    again = pickle.loads(pickle.dumps(robocasa))
+    assert (again.place, again.digest, again.manifest) == (robocasa.place, robocasa.digest, robocasa.manifest)
+
+
+def test_reading_a_clip_needs_no_index(copy: Path) -> None:
+    """So a worker that is sent clips never holds the columns of all others."""
+    dataset = Dataset.open(copy)
+    clip = dataset.clips[2]
+    expected = dataset.read(clip, "json")
+    again = pickle.loads(pickle.dumps(dataset))
+    (copy / "index.parquet").unlink()
+    assert again.read(clip, "json") == expected
+    with pytest.raises(ShardError, match="the index is missing"):
+        again.clips[2]
+
+
+def test_a_replaced_data_set_is_refused_by_other_processes(copy: Path, datasets: Mapping[str, Path]) -> None:
+    dataset = Dataset.open(copy)
+    expected = _read_first(dataset)
+    for name in ("index.parquet", MANIFEST_NAME):
+        (copy / name).write_bytes((datasets["libero"] / name).read_bytes())
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    with pool, pytest.raises(ShardError, match="was replaced while it was in use"):
+        pool.submit(_read_first, dataset).result()
+    assert _read_first(dataset) == expected  # what was read at first goes on
+
+
+def test_an_index_replaced_alone_is_refused_by_other_processes(copy: Path, datasets: Mapping[str, Path]) -> None:
+    sent = pickle.dumps(Dataset.open(copy))
+    (copy / "index.parquet").write_bytes((datasets["libero"] / "index.parquet").read_bytes())
+    with pytest.raises(ShardError, match="the index is damaged"):
+        _read_first(pickle.loads(sent))
+
+
+def test_a_shard_cut_off_while_open_is_named(copy: Path) -> None:
+    dataset = Dataset.open(copy)
+    clip = dataset.clips[0]
+    member = clip.members[-1]
+    dataset.read(clip, member.name)
+    os.truncate(copy / clip.shard, member.offset + 10)
+    with pytest.raises(ShardError, match=f"cut off while in use: byte {member.offset + 10} is missing") as caught:
+        dataset.read(clip, member.name)
+    assert clip.shard in str(caught.value)
+
+
+def test_an_index_that_is_no_index_is_refused_although_it_is_the_manifests(copy: Path) -> None:
+    data = b"PAR1 but nothing else PAR1"
+    info = FileInfo(name="index.parquet", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    (copy / "index.parquet").write_bytes(data)
+    (copy / MANIFEST_NAME).write_bytes(replace(read_manifest(copy)[0], index=info).to_bytes())
+    with pytest.raises(ShardError, match=r"index\.parquet: the index cannot be read"):
+        Dataset.open(copy)
+
+
+class _Noting(LocalStore):
+    """Notes what it is asked to fetch."""
+
+    noted: list[tuple[str, int, int]]
+
+    def prefetch(self, shard: str, offset: int, size: int) -> None:
+        self.noted.append((shard, offset, size))
+
+
+def test_only_what_will_be_read_is_fetched(robocasa: Dataset) -> None:
+    store = _Noting(robocasa.path)
+    store.noted = []
+    clip = robocasa.clips[3]
+    Dataset(store=store, digest=robocasa.digest).prefetch(clip, ["left", "top"])
+    assert store.noted == [
+        (clip.shard, member.offset, member.size)
+        for member in clip.members
+        if member.name not in ("wrist.mp4", "right.mp4")
+    ]
+    assert len(store.noted) == 4

@@ -138,6 +138,24 @@ def test_decoding_finds_what_checksums_cannot(copy: Path) -> None:
     assert "wrist.mp4 has" not in whats(copy)
 
 
+def test_clips_that_do_not_stand_together_are_found(copy: Path) -> None:
+    _with_index(copy, lambda clips: (*clips[:3], replace(clips[3], shard="shard-77777.tar"), *clips[4:]))
+    assert "the clips of a shard do not stand together" in whats(copy)
+
+
+def test_wrong_statistics_are_found(copy: Path) -> None:
+    manifest = read_manifest(copy)[0]
+    space = "robocasa_panda_omron_action"
+    statistics = manifest.statistics[space]
+    wrong = replace(statistics, mean=(statistics.mean[0] + 1e-3, *statistics.mean[1:]))
+    changed = replace(manifest, statistics={**manifest.statistics, space: wrong})
+    (copy / "manifest.json").write_bytes(changed.to_bytes())
+    assert whats(copy) == f"manifest.json  its statistics of {space} are not those of the shards."
+    without = {name: kept for name, kept in manifest.statistics.items() if name != space}
+    (copy / "manifest.json").write_bytes(replace(manifest, statistics=without).to_bytes())
+    assert "has statistics of robocasa_panda_omron_state, the index names" in whats(copy)
+
+
 @pytest.mark.parametrize("name", ["num_clips", "num_frames", "num_episodes", "num_labelled_clips"])
 def test_a_wrong_count_is_found(copy: Path, name: str) -> None:
     manifest: Manifest = read_manifest(copy)[0]

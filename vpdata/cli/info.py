@@ -1,13 +1,17 @@
 """`vpdata info`: what data sets hold."""
 
+import json
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from vpdata.cli import output
 from vpdata.shards.dataset import Dataset
+
+MAX_SHOWN = 20
 
 EPILOG = """
 Examples:
@@ -19,7 +23,7 @@ Examples:
 
 
 def info(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Data set folders.")],
+    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Data set folders or URLs.")],
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show what data sets hold: clips, hours, cameras, sizes, spaces, language, and what was left out."""
@@ -33,36 +37,43 @@ def info(
 
 
 def _describe(dataset: Dataset) -> dict[str, Any]:
-    manifest, clips = dataset.manifest, dataset.clips
-    episodes = {clip.episode.content_digest: clip.episode for clip in clips}.values()
+    manifest, index = dataset.manifest, dataset.index
+
+    def distinct(name: str) -> list[str]:
+        return [value for value in index.codes(name).values if value]
+
+    def parsed(name: str) -> Iterable[Any]:
+        return (item for text in distinct(name) for item in json.loads(text))
+
+    cameras = dict.fromkeys(f"{c['name']} {c['height']}x{c['width']}" for c in parsed("cameras"))
     return {
-        "path": str(dataset.path),
+        "path": dataset.place,
         "digest": dataset.digest,
         "source": manifest.source,
         "episodes": manifest.num_episodes,
         "clips": manifest.num_clips,
         "frames": manifest.num_frames,
         "hours": manifest.duration_seconds / 3600,
-        "fps": sorted({episode.fps for episode in episodes}),
-        "cameras": _distinct(f"{c.name} {c.height}x{c.width}" for episode in episodes for c in episode.cameras),
-        "codecs": _distinct(clip.codec for clip in clips),
-        "action_spaces": _distinct(episode.action_space for episode in episodes),
-        "state_spaces": _distinct(episode.state_space for episode in episodes),
-        "tasks": _distinct(episode.task for episode in episodes),
-        "instructions": _distinct(text for episode in episodes for text in episode.instructions),
+        "fps": np.unique(index.fps()).tolist(),
+        "cameras": list(cameras),
+        "codecs": distinct("codec"),
+        "action_spaces": distinct("action_space"),
+        "state_spaces": distinct("state_space"),
+        "tasks": distinct("task"),
+        "instructions": list(dict.fromkeys(parsed("instructions"))),
         "labelled_share": manifest.num_labelled_clips / manifest.num_clips,
         "shards": len(manifest.shards),
         "bytes": sum(shard.size for shard in manifest.shards),
-        "skipped": [{"file": s.file, "episode": s.episode, "reason": s.reason} for s in manifest.skipped],
+        "skipped": [asdict(skipped) for skipped in manifest.skipped],
+        "dropped": [asdict(dropped) for dropped in manifest.dropped],
     }
-
-
-def _distinct(values: Iterable[str | None]) -> list[str]:
-    return list(dict.fromkeys(value for value in values if value))
 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        lines = [", ".join(filter(None, one.values())) if isinstance(one, dict) else str(one) for one in value]
-        return "\n".join(lines)
+        lines = [
+            ", ".join(str(v) for v in one.values() if v != "") if isinstance(one, dict) else str(one) for one in value
+        ]
+        more = [f"… and {len(lines) - MAX_SHOWN} more; `--json` lists all"] if len(lines) > MAX_SHOWN else []
+        return "\n".join(lines[:MAX_SHOWN] + more)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -65,3 +65,5 @@ def _print(reports: list[Report]) -> None:
         for problem in report.problems:
             where = ", ".join(part for part in (str(report.path / problem.file), problem.key) if part)
             output.say(f"{where}: {problem.what}")
+        if report.problems:
+            output.say(f"`vpdata repair {report.path} --dry-run` shows what can be kept.")

@@ -1,76 +1,110 @@
-"""A data set folder in, its clips and checked bytes, arrays and frames out."""
+"""The place of a data set in, its clips and checked bytes, arrays and frames out."""
 
 import hashlib
 import io
-import os
-import zlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from vpdata import codecs
 from vpdata.clips.encode import ACTIONS, STATE
-from vpdata.errors import ShardError
-from vpdata.schema import Clip, Member
-from vpdata.shards.index import from_parquet
-from vpdata.shards.manifest import Manifest, read_manifest
-
-MAX_OPEN_SHARDS = 128
+from vpdata.errors import DamageError, ShardError
+from vpdata.schema import Camera, Clip, Member
+from vpdata.shards.index import Clips, Index
+from vpdata.shards.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from vpdata.shards.store import ShardLayout, Store, is_url, open_store
 
 
 class Dataset:
     """A finished data set. Every byte that leaves it has passed its CRC-32.
 
-    It may be pickled, forked and shared between threads: shards are opened when first read, by each process for itself
-    (a forked one may use its parent's, since reads carry their own position), and the least recently used are closed.
+    It may be pickled, forked and shared between threads. It is pickled as its place and digest: another process reads
+    manifest and index when it first needs them, and refuses those of another data set.
+
+    Attributes:
+        digest: hex SHA-256 of `manifest.json`, and so of the whole data set.
     """
 
-    def __init__(self, *, path: Path, manifest: Manifest, digest: str, clips: tuple[Clip, ...]) -> None:
-        self.path = path
-        self.manifest = manifest
+    def __init__(
+        self, *, store: Store, digest: str, manifest: Manifest | None = None, index: Index | None = None
+    ) -> None:
+        """Takes what has been read already; the rest is read and checked when first needed."""
         self.digest = digest
-        self.clips = clips
-        self._sizes = {shard.name: shard.size for shard in manifest.shards}
-        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
-        self._lock = Lock()
+        self._store = store
+        self._manifest = manifest
+        self._index = index
+        if manifest is not None:
+            store.attach(manifest, self._layout_of)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Reads the manifest and the index; no shard is touched yet.
+    def open(cls, place: Path | str, *, digest: str | None = None) -> Self:
+        """Reads the manifest, and checks the index; no shard is touched yet.
 
-        `digest` is the hex SHA-256 of `manifest.json`, and so of the whole data set; `clips` are in the order of the
-        index.
+        Args:
+            place: a folder, or a URL with a protocol (`hf://…`, `s3://…`, `https://…`).
+            digest: the one that is expected, where it is known: a remote data set is then taken from the cache if it
+                is there. What was found is in `Dataset.digest`.
 
         Raises:
             ShardError: no data set, another format version, or an index that is not the manifest's.
         """
-        manifest, manifest_bytes = read_manifest(path)
-        index_path = path / manifest.index.name
-        try:
-            index_bytes = index_path.read_bytes()
-        except FileNotFoundError:
-            raise ShardError("the index is missing.", path=index_path, hint="Restore it or ingest again.") from None
-        hint = "Restore it, or ingest again into a new folder."
-        if hashlib.sha256(index_bytes).hexdigest() != manifest.index.sha256:
-            raise ShardError("the index is damaged (its SHA-256 is not the manifest's).", path=index_path, hint=hint)
-        try:
-            clips = from_parquet(index_bytes)
-        except (pa.ArrowException, ValueError, KeyError) as error:
-            raise ShardError(f"the index cannot be read ({error}).", path=index_path, hint=hint) from error
-        digest = hashlib.sha256(manifest_bytes).hexdigest()
-        return cls(path=path, manifest=manifest, digest=digest, clips=clips)
+        store = open_store(place, digest=digest)
+        data = store.read_file(MANIFEST_NAME)
+        manifest = parse_manifest(data, place=store.place)
+        return cls(
+            store=store,
+            digest=hashlib.sha256(data).hexdigest(),
+            manifest=manifest,
+            index=_read_index(store, manifest),
+        )
 
     def __repr__(self) -> str:
-        return f"Dataset({str(self.path)!r}, {len(self.clips)} clips)"
+        return f"Dataset({self.place!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (self.path, self.manifest, self.digest, self.clips))
+        return (_reopened, (self.place, self.digest))
+
+    @property
+    def place(self) -> str:
+        """The folder or URL."""
+        return self._store.place
+
+    @property
+    def path(self) -> Path:
+        """The folder. Raises ShardError for a remote data set."""
+        if is_url(self.place):
+            raise ShardError("this needs a data set in a folder, not a remote one.", path=self.place)
+        return Path(self.place)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Counts, statistics, and the digests of all files."""
+        if self._manifest is None:
+            data = self._store.read_file(MANIFEST_NAME)
+            if hashlib.sha256(data).hexdigest() != self.digest:
+                what = "the data set was replaced while it was in use."
+                raise ShardError(what, path=self.place, hint="Start again with the one that is there now.")
+            manifest = parse_manifest(data, place=self.place)
+            self._store.attach(manifest, self._layout_of)
+            self._manifest = manifest
+        return self._manifest
+
+    @property
+    def index(self) -> Index:
+        """The columns of all clips."""
+        if self._index is None:
+            self._index = _read_index(self._store, self.manifest)
+        return self._index
+
+    @property
+    def clips(self) -> Clips:
+        """The clips in the order of the index; each is built when asked for."""
+        return Clips(self.index)
 
     def read(self, clip: Clip, member_name: str) -> bytes:
         """The data of one member, checked.
@@ -78,20 +112,31 @@ class Dataset:
         Raises:
             ShardError: the shard is missing or truncated, the bytes are damaged, or the clip has no such member.
         """
-        member = self._member(clip, member_name)
+        member = _member(clip, member_name)
         if member is None:
             names = ", ".join(m.name for m in clip.members)
             raise ShardError(f"no member {member_name}; there are {names}.", path=clip.shard, episode=clip.key)
-        file = self._file(clip)  # held until after the read, so that the descriptor stays open
-        data = os.pread(file.descriptor, member.size, member.offset)
-        if len(data) != member.size or zlib.crc32(data) != member.crc32:
-            raise ShardError(
+        _ = self.manifest  # what the store checks shards against
+        data = self._store.read(clip.shard, member.offset, member.size)
+        if isal_zlib.crc32(data) != member.crc32:
+            raise DamageError(
                 f"{member_name} is damaged (its CRC-32 is not the index's).",
-                path=self.path / clip.shard,
+                path=f"{self.place}/{clip.shard}",
                 episode=clip.key,
-                hint=f"`vpdata validate {self.path}` lists all damage.",
+                hint=f"`vpdata validate {self.place}` lists all damage.",
             )
         return data
+
+    def prefetch(self, clip: Clip, cameras: Sequence[str] | None = None) -> None:
+        """Says that these cameras (None for all) of a clip, its actions and its state will soon be read."""
+        _ = self.manifest
+        left_out: set[str] = set()
+        if cameras is not None:
+            extension = codecs.load(clip.codec).extension
+            left_out = {f"{c.name}.{extension}" for c in clip.episode.cameras if c.name not in cameras}
+        for member in clip.members:
+            if member.name not in left_out:
+                self._store.prefetch(clip.shard, member.offset, member.size)
 
     def actions(self, clip: Clip) -> NDArray[np.generic] | None:
         """(num_actions, D) in the recorded dtype; row t follows frame t of the clip. None for an action-free clip."""
@@ -107,55 +152,55 @@ class Dataset:
         Raises:
             ShardError: no such camera or frame, or damage.
         """
-        description = next((c for c in clip.episode.cameras if c.name == camera), None)
-        if description is None:
-            names = ", ".join(c.name for c in clip.episode.cameras)
-            raise ShardError(f"no camera {camera!r}; there are {names}.", path=clip.shard, episode=clip.key)
+        described = _camera(clip, camera)
+        out = np.empty((len(indices), described.height, described.width, 3), np.uint8)
+        self.frames_into(clip, camera, indices, out)
+        return out
+
+    def frames_into(self, clip: Clip, camera: str, indices: Sequence[int], out: NDArray[np.uint8]) -> None:
+        """As `frames`, into `out`, uint8 (len(indices), height, width, 3) of the size that is stored."""
+        _camera(clip, camera)
         codec = codecs.load(clip.codec)
         data = self.read(clip, f"{camera}.{codec.extension}")
         try:
-            return codec.decode(data, indices, height=description.height, width=description.width)
+            codec.decode_into(data, indices, out)
         except ShardError as error:
             where = f"camera {camera}: {error.what}"
-            raise ShardError(where, path=self.path / clip.shard, episode=clip.key) from error
+            raise DamageError(where, path=f"{self.place}/{clip.shard}", episode=clip.key) from error
 
     def _array(self, clip: Clip, member_name: str) -> NDArray[np.generic] | None:
-        if self._member(clip, member_name) is None:
+        if _member(clip, member_name) is None:
             return None
         rows: NDArray[np.generic] = np.load(io.BytesIO(self.read(clip, member_name)), allow_pickle=False)
         return rows
 
-    @staticmethod
-    def _member(clip: Clip, name: str) -> Member | None:
-        return next((member for member in clip.members if member.name == name), None)
-
-    def _file(self, clip: Clip) -> "_OpenFile":
-        with self._lock:
-            file = self._files.pop(clip.shard, None) or _OpenFile(self.path / clip.shard, size=self._sizes[clip.shard])
-            self._files[clip.shard] = file
-            if len(self._files) > MAX_OPEN_SHARDS:
-                self._files.popitem(last=False)
-            return file
+    def _layout_of(self, shard: str) -> ShardLayout:
+        return self.index.layout(shard)
 
 
-class _OpenFile:
-    """A descriptor that closes once its last user lets go of it, so that no thread's file closes under it."""
-
-    def __init__(self, path: Path, *, size: int) -> None:
-        self.descriptor = -1
-        hint = "Restore it, or ingest again into a new folder."
-        try:
-            self.descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            raise ShardError("the shard is missing.", path=path, hint=hint) from None
-        found = os.fstat(self.descriptor).st_size
-        if found != size:
-            raise ShardError(f"the shard has {found} bytes, the manifest says {size}.", path=path, hint=hint)
-
-    def __del__(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+def _read_index(store: Store, manifest: Manifest) -> Index:
+    data = store.read_file(manifest.index.name)
+    path = f"{store.place}/{manifest.index.name}"
+    hint = "Restore it, or ingest again into a new folder."
+    if hashlib.sha256(data).hexdigest() != manifest.index.sha256:
+        raise ShardError("the index is damaged (its SHA-256 is not the manifest's).", path=path, hint=hint)
+    try:
+        return Index(data)
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise ShardError(f"the index cannot be read ({error}).", path=path, hint=hint) from error
 
 
-def _rebuild(path: Path, manifest: Manifest, digest: str, clips: tuple[Clip, ...]) -> Dataset:
-    return Dataset(path=path, manifest=manifest, digest=digest, clips=clips)
+def _member(clip: Clip, name: str) -> Member | None:
+    return next((member for member in clip.members if member.name == name), None)
+
+
+def _camera(clip: Clip, name: str) -> Camera:
+    described = next((camera for camera in clip.episode.cameras if camera.name == name), None)
+    if described is None:
+        names = ", ".join(camera.name for camera in clip.episode.cameras)
+        raise ShardError(f"no camera {name!r}; there are {names}.", path=clip.shard, episode=clip.key)
+    return described
+
+
+def _reopened(place: str, digest: str) -> Dataset:
+    return Dataset(store=open_store(place, digest=digest), digest=digest)

@@ -1,10 +1,18 @@
 """Files that appear whole or not at all: written under another name, flushed to the disk, then renamed."""
 
+import errno
+import fcntl
 import hashlib
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from vpdata.errors import VpdataError
+
 PARTIAL = ".partial"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def publish(partial: Path, final: Path, *, descriptor: int) -> None:
@@ -17,10 +25,13 @@ def publish(partial: Path, final: Path, *, descriptor: int) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a small file atomically and durably."""
     partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        publish(partial, path, descriptor=file.fileno())
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            publish(partial, path, descriptor=file.fileno())
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -36,3 +47,33 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def full_disk_as_error(folder: Path) -> Iterator[None]:
+    """Turns a failure to write into `folder` for want of space into a VpdataError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        free = shutil.disk_usage(folder).free
+        what = f"cannot write ({os.strerror(error.errno)}): {free / 1e6:.0f} MB are free."
+        raise VpdataError(what, path=folder, hint="Make room.") from error
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Holds a lock that is no other process's; one whose process died does not count.
+
+    Raises:
+        BlockingIOError: another process holds it, or removed the file with its folder just now.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink == 0:
+            raise BlockingIOError
+        yield
+    finally:
+        os.close(descriptor)

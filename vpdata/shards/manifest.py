@@ -9,7 +9,7 @@ from typing import Any
 from vpdata.errors import ShardError
 from vpdata.stats import ArrayStatistics
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"
 
@@ -44,17 +44,65 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A clip that was taken out and why: window starts [start_frame, start_frame + num_starts) of its episode.
+
+    `key` is empty for clips of which nothing but the gap was left.
+    """
+
+    key: str
+    file: str
+    episode: str
+    content_digest: str
+    start_frame: int
+    num_starts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A data set that another was made from: its digest, and what its manifest says of how it came about."""
+
+    digest: str
+    source: str
+    tool_version: str
+    options: Mapping[str, Any]
+    operation: "Operation | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """How a data set was made from others without encoding anything again: see `vpdata.sets`.
+
+    Attributes:
+        verb: `merge`, `filter`, `delete`, `relabel` or `reshard`.
+        arguments: what it was told, as JSON.
+        tool_version: of the vpdata that did it.
+        inputs: the data sets, in order.
+    """
+
+    verb: str
+    arguments: Mapping[str, Any]
+    tool_version: str
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A whole data set. It holds no times, host names or absolute paths: equal input gives equal bytes.
 
     Attributes:
-        source: name of the source plugin.
-        options: what the ingest was told, as JSON.
+        tool_version: of the vpdata that wrote the clips.
+        source: name of the source plugin; of several, joined by `+`.
+        options: what the ingest was told, as JSON; of a data set made from others, only `shard_frames`.
         plan_digest: hex SHA-256 of the recordings' content and the options, by which an ingest knows its own work.
         num_frames: frames stored for each camera, those that two clips share counted twice.
         num_labelled_clips: clips with actions.
         duration_seconds: of the episodes.
         statistics: space name -> statistics of each episode's rows, every row once.
+        skipped: what the ingest left out.
+        dropped: what repairs took out later, and what a filter left out of episodes that it kept in part.
+        operation: how it was made from other data sets; None for what an ingest made.
     """
 
     format_version: int
@@ -71,10 +119,14 @@ class Manifest:
     duration_seconds: float
     statistics: Mapping[str, ArrayStatistics]
     skipped: tuple[Skipped, ...]
+    dropped: tuple[Dropped, ...] = ()
+    operation: Operation | None = None
 
     def to_bytes(self) -> bytes:
-        """The bytes of `manifest.json`."""
+        """The bytes of `manifest.json`; `operation` is there only where there is one."""
         value = asdict(self)
+        if self.operation is None:
+            del value["operation"]
         return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
@@ -84,35 +136,49 @@ def read_manifest(folder: Path) -> tuple[Manifest, bytes]:
     Raises:
         ShardError: the folder holds no data set, a damaged manifest, or one of another format version.
     """
-    path = folder / MANIFEST_NAME
+    data = manifest_bytes(folder)
+    return parse_manifest(data, place=str(folder)), data
+
+
+def manifest_bytes(folder: Path) -> bytes:
+    """The bytes of a folder's manifest. Raises ShardError where there is no data set."""
     try:
-        data = path.read_bytes()
+        return (folder / MANIFEST_NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        unfinished = (folder / ".ingest").is_dir()
-        hint = "Its ingest is unfinished: run the same `vpdata ingest` again." if unfinished else None
+        unfinished = any((folder / name).is_dir() for name in (".ingest", ".repair"))
+        hint = "It is unfinished: run the command that makes it again." if unfinished else None
         raise ShardError(
             f"there is no data set here (no {MANIFEST_NAME}).",
             path=folder,
             hint=hint or "Make one with `vpdata ingest`.",
         ) from None
+
+
+def parse_manifest(data: bytes, *, place: str) -> Manifest:
+    """What the bytes of a `manifest.json` say; `place` is the folder or URL that they come from, for messages.
+
+    Raises:
+        ShardError: they are damaged, or of another format version.
+    """
+    where = f"{place}/{MANIFEST_NAME}"
     try:
         value = json.loads(data)
         version = value["format_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise _damaged(path) from error
+        raise _damaged(where) from error
     if version != FORMAT_VERSION:
         raise ShardError(
             f"format version {version}, but this vpdata reads version {FORMAT_VERSION}.",
-            path=path,
+            path=where,
             hint="Use the vpdata that made it, or ingest the recordings again into a new folder.",
         )
     try:
-        return _from_json(value), data
+        return _from_json(value)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _damaged(path) from error
+        raise _damaged(where) from error
 
 
-def _damaged(path: Path) -> ShardError:
+def _damaged(path: str) -> ShardError:
     return ShardError("the manifest is damaged.", path=path, hint="Restore it, or ingest again into a new folder.")
 
 
@@ -122,5 +188,14 @@ def _from_json(value: Mapping[str, Any]) -> Manifest:
         "index": FileInfo(**value["index"]),
         "statistics": {space: ArrayStatistics.from_json(stats) for space, stats in value["statistics"].items()},
         "skipped": tuple(Skipped(**skipped) for skipped in value["skipped"]),
+        "dropped": tuple(Dropped(**dropped) for dropped in value["dropped"]),
+        "operation": _operation(value.get("operation")),
     }
     return Manifest(**{**value, **rebuilt})
+
+
+def _operation(value: Mapping[str, Any] | None) -> Operation | None:
+    if value is None:
+        return None
+    inputs = tuple(Input(**{**one, "operation": _operation(one["operation"])}) for one in value["inputs"])
+    return Operation(**{**value, "inputs": inputs})

@@ -1,37 +1,23 @@
-"""A data set folder in, everything that is wrong with it out.
+"""A data set folder in, everything that is wrong with it out."""
 
-The layout of a shard follows from the index to the byte: a shard is compared with what it must be, not parsed.
-"""
-
-import io
-import zlib
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from vpdata import codecs
-from vpdata.clips.encode import ACTIONS, PROVENANCE, STATE, provenance_of
 from vpdata.errors import ShardError
-from vpdata.schema import Clip, Member
+from vpdata.shards.arrays import merged
+from vpdata.shards.check import Problem, ShardCheck, ShardTask, check_shards
 from vpdata.shards.dataset import Dataset
-from vpdata.shards.files import sha256_of
-from vpdata.shards.manifest import INDEX_NAME, MANIFEST_NAME, Manifest, ShardInfo, read_manifest
-from vpdata.shards.tar import END, header, padding
+from vpdata.shards.index import Index
+from vpdata.shards.manifest import MANIFEST_NAME, Dropped, Manifest, read_manifest
+from vpdata.shards.tiling import Spans, gaps
+from vpdata.stats import ArrayStatistics
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing that is wrong: the file it is in, the clip (empty for the whole file), and what."""
-
-    file: str
-    key: str
-    what: str
+TOLERANCE = 1e-9
+"""By which statistics may differ from the manifest's: another NumPy may add in another order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +34,13 @@ class Report:
 def validate(
     path: Path, *, decode: bool = False, workers: int = 1, progress: Callable[[int], object] = lambda _: None
 ) -> Report:
-    """Checks a data set: digests, tar structure, every member's CRC-32, and that manifest and index agree.
+    """Checks a data set: digests, tar structure, every member's CRC-32, arrays, and that manifest and index agree.
+
+    No more than a few shards' clips are in memory at a time.
 
     Args:
         path: the data set folder.
-        decode: also decode every frame and array and compare counts and shapes with the index.
+        decode: also decode every frame and compare their number and size with the index.
         workers: shards checked at once.
         progress: called with 1 after each shard.
 
@@ -60,151 +48,137 @@ def validate(
         ShardError: there is no manifest to check against, or it is of another format version.
     """
     manifest, _ = read_manifest(path)
-    problems = list(_stray_files(path, manifest))
-    clips: tuple[Clip, ...] = ()
-    by_shard: dict[str, list[Clip]] = defaultdict(list)
+    problems = list(stray_files(path, manifest))
+    index: Index | None = None
     try:
-        clips = Dataset.open(path).clips
+        index = Dataset.open(path).index
     except ShardError as error:
-        problems.append(Problem(file=INDEX_NAME, key="", what=f"{error.what} Only the shards' digests are checked."))
-    else:
-        for clip in clips:
-            by_shard[clip.shard].append(clip)
-        problems.extend(_disagreements(manifest, clips, by_shard))
-
-    def check(shard: ShardInfo) -> list[Problem]:
-        found = list(_check_shard(path / shard.name, shard, by_shard[shard.name], manifest, decode=decode))
-        progress(1)
-        return found
-
-    with ThreadPoolExecutor(workers) as pool:  # hashing and decoding release the GIL
-        for found in pool.map(check, manifest.shards):
-            problems.extend(found)
+        what = f"{error.what} Only the shards' digests are checked."
+        problems.append(Problem(file=manifest.index.name, key="", what=what))
+    found, _ = inspect(path, manifest, index, decode=decode, workers=workers, progress=progress)
     return Report(
         path=path,
         num_shards=len(manifest.shards),
-        num_clips=len(clips),
+        num_clips=0 if index is None else len(index),
         num_bytes=sum(shard.size for shard in manifest.shards),
-        problems=tuple(problems),
+        problems=(*problems, *found),
     )
 
 
-def _stray_files(path: Path, manifest: Manifest) -> Iterator[Problem]:
-    known = {MANIFEST_NAME, INDEX_NAME, *(shard.name for shard in manifest.shards)}
+def inspect(
+    path: Path,
+    manifest: Manifest,
+    index: Index | None,
+    *,
+    decode: bool,
+    workers: int,
+    progress: Callable[[int], object],
+) -> tuple[list[Problem], list[ShardCheck]]:
+    """Compares manifest, index and shards; arguments as in `validate`. Without an index, only the shards' digests."""
+    problems = [] if index is None else list(disagreements(manifest, index))
+    tasks = _tasks(path, manifest, index, decode=decode)
+    checks = list(check_shards(tasks, workers=max(1, min(workers, len(manifest.shards))), progress=progress))
+    problems.extend(problem for check in checks for problem in check.problems)
+    if index is not None and not problems:
+        problems.extend(_other_statistics(manifest, merged(check.statistics for check in checks)))
+    return problems, checks
+
+
+def _tasks(path: Path, manifest: Manifest, index: Index | None, *, decode: bool) -> Iterator[ShardTask]:
+    """One task for each shard of the manifest, with its clips where there is an index; made when asked for."""
+    num_dimensions = {space: len(statistics.mean) for space, statistics in manifest.statistics.items()}
+    for shard in manifest.shards:
+        yield ShardTask(
+            path=path / shard.name,
+            size=shard.size,
+            sha256=shard.sha256,
+            clips=() if index is None else tuple(map(index.clip, index.rows_of(shard.name))),
+            num_dimensions=num_dimensions,
+            tool_version=manifest.tool_version,
+            decode=decode,
+        )
+
+
+def spans_of(index: Index, dropped: Sequence[Dropped] = ()) -> Spans:
+    """The window starts of the clips in the order of the index, then those of dropped clips of the same episodes."""
+    codes = index.codes("content_digest")
+    code_of = {digest: code for code, digest in enumerate(codes.values)}
+    num_frames = np.zeros(len(codes.values), np.int64)
+    num_frames[codes.codes] = index.numbers("episode_num_frames")
+    episode = np.concatenate([codes.codes, np.array([code_of[d.content_digest] for d in dropped], np.int64)])
+    start = np.concatenate([index.numbers("start_frame"), np.array([d.start_frame for d in dropped], np.int64)])
+    num_starts = np.concatenate([index.numbers("num_starts"), np.array([d.num_starts for d in dropped], np.int64)])
+    return Spans(episode=episode, start=start, stop=start + num_starts, num_frames=num_frames[episode])
+
+
+def counts_of(index: Index) -> dict[str, int]:
+    """The counts that the manifest repeats, by their names there."""
+    return {
+        "num_episodes": len(index.codes("content_digest").values),
+        "num_clips": len(index),
+        "num_frames": int(np.sum(index.numbers("stop_frame") - index.numbers("start_frame"))),
+        "num_labelled_clips": int(np.sum(index.numbers("num_actions") > 0)),
+    }
+
+
+def stray_files(path: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Files in the folder that the manifest does not name."""
+    known = {MANIFEST_NAME, manifest.index.name, *(shard.name for shard in manifest.shards)}
     for entry in sorted(path.iterdir()):
         if entry.name not in known:
             yield Problem(file=entry.name, key="", what="is not part of this data set.")
 
 
-def _disagreements(manifest: Manifest, clips: Sequence[Clip], by_shard: dict[str, list[Clip]]) -> Iterator[Problem]:
-    in_index = partial(Problem, file=INDEX_NAME)
-    in_manifest = partial(Problem, file=MANIFEST_NAME)
-    for key, count in Counter(clip.key for clip in clips).items():
-        if count > 1:
-            yield in_index(key=key, what=f"occurs {count} times.")
-    for shard in sorted(by_shard.keys() - {shard.name for shard in manifest.shards}):
+def disagreements(manifest: Manifest, index: Index) -> Iterator[Problem]:
+    """What manifest and index say differently, and what is wrong within the index. Touches no shard."""
+    in_index = partial(Problem, file=manifest.index.name)
+    in_manifest = partial(Problem, file=MANIFEST_NAME, key="")
+    keys = index.codes("key")
+    for code in np.flatnonzero(np.bincount(keys.codes) > 1):
+        yield in_index(key=keys.values[code], what=f"occurs {np.sum(keys.codes == code)} times.")
+    named = set(index.codes("shard").values)
+    for shard in sorted(named - {shard.name for shard in manifest.shards}):
         yield in_index(key="", what=f"names {shard}, which the manifest does not.")
+    if sum(len(index.rows_of(shard)) for shard in named) != len(index):
+        yield in_index(key="", what="the clips of a shard do not stand together.")
+    num_frames = index.numbers("stop_frame") - index.numbers("start_frame")
     for info in manifest.shards:
-        found = (len(by_shard[info.name]), sum(clip.num_frames for clip in by_shard[info.name]))
+        rows = index.rows_of(info.name)
+        found = (len(rows), int(num_frames[rows.start : rows.stop].sum()))
         if found != (info.num_clips, info.num_frames):
             said = f"{info.num_clips} clips and {info.num_frames} frames"
-            yield in_manifest(key="", what=f"says {info.name} has {said}, the index {found[0]} and {found[1]}.")
-    episodes = {clip.episode.content_digest: clip.episode for clip in clips}
-    counts = {
-        "num_clips": len(clips),
-        "num_episodes": len(episodes),
-        "num_frames": sum(clip.num_frames for clip in clips),
-        "num_labelled_clips": sum(clip.num_actions > 0 for clip in clips),
-    }
-    for name, count in counts.items():
+            yield in_manifest(what=f"says {info.name} has {said}, the index {found[0]} and {found[1]}.")
+    for name, count in counts_of(index).items():
         if getattr(manifest, name) != count:
-            yield in_manifest(key="", what=f"says {name} is {getattr(manifest, name)}, the index {count}.")
-    next_start: dict[str, int] = defaultdict(int)
-    for clip in clips:
-        if clip.span.start != next_start[clip.episode.content_digest] or clip.span.stop > clip.episode.num_frames:
-            yield in_index(key=clip.key, what="does not begin where the episode's last clip ends.")
-        next_start[clip.episode.content_digest] = clip.span.start + clip.span.num_starts
-    for digest, episode in episodes.items():
-        if next_start[digest] != episode.num_frames:
-            where = f"{episode.file}, {episode.episode_id}"
-            yield in_index(key="", what=f"{where}: {next_start[digest]} of {episode.num_frames} window starts.")
+            yield in_manifest(what=f"says {name} is {getattr(manifest, name)}, the index {count}.")
+    spaces = {space for name in ("action_space", "state_space") for space in index.codes(name).values if space}
+    if spaces != set(manifest.statistics):
+        said = ", ".join(manifest.statistics) or "no space"
+        yield in_manifest(what=f"has statistics of {said}, the index names {', '.join(sorted(spaces)) or 'none'}.")
+    yield from _untiled(manifest, index)
 
 
-def _check_shard(
-    path: Path, shard: ShardInfo, clips: Sequence[Clip], manifest: Manifest, *, decode: bool
-) -> Iterator[Problem]:
-    problem = partial(Problem, file=shard.name)
-    if not path.is_file():
-        yield problem(key="", what="is missing.")
-        return
-    size = path.stat().st_size
-    if size != shard.size:
-        yield problem(key="", what=f"has {size} bytes, the manifest says {shard.size}.")
-    if sha256_of(path) != shard.sha256:
-        yield problem(key="", what="its SHA-256 is not the manifest's.")
-    if not clips:
-        return
-    position = 0
-    with path.open("rb") as file:
-        for clip in clips:
-            contents: dict[str, bytes] = {}
-            for member in clip.members:
-                if what := _check_member(file, clip, member, contents, position=position):
-                    yield problem(key=clip.key, what=what)
-                position = member.offset + member.size + len(padding(member.size))
-            for what in _check_contents(clip, contents, manifest, decode=decode):
-                yield problem(key=clip.key, what=what)
-        file.seek(position)
-        if file.read() != END:
-            yield problem(key="", what="does not end after the last clip.")
+def _untiled(manifest: Manifest, index: Index) -> Iterator[Problem]:
+    """Window starts that lie in no clip or in several, unless the manifest says that a repair dropped their clip."""
+    problem = partial(Problem, file=manifest.index.name)
+    for row in np.flatnonzero(index.numbers("stop_frame") > index.numbers("episode_num_frames")):
+        yield problem(key=index.clip(int(row)).key, what="ends after its episode.")
+    present = set(index.codes("content_digest").values)
+    dropped = [clip for clip in manifest.dropped if clip.content_digest in present]
+    for gap in gaps(spans_of(index, dropped)):
+        key = index.clip(gap.row).key if gap.row < len(index) else dropped[gap.row - len(index)].key
+        if gap.at_end:
+            yield problem(key=key, what=f"ends its episode with {gap.start} of {gap.stop} window starts.")
+        else:
+            yield problem(key=key, what=f"does not begin where the episode's last clip ends, at {gap.start}.")
 
 
-def _check_member(file: BinaryIO, clip: Clip, member: Member, contents: dict[str, bytes], *, position: int) -> str:
-    """Adds the data of a sound member to `contents`; returns what is wrong with it, or nothing."""
-    expected = header(clip.key, member.name, size=member.size)
-    file.seek(position)
-    if file.read(len(expected)) != expected or member.offset != position + len(expected):
-        return f"the tar header of {member.name} is damaged or elsewhere."
-    data = file.read(member.size)
-    if len(data) != member.size:
-        return f"{member.name} is cut off after {len(data)} of {member.size} bytes."
-    if zlib.crc32(data) != member.crc32:
-        return f"{member.name} is damaged (its CRC-32 is not the index's)."
-    fill = padding(member.size)
-    if file.read(len(fill)) != fill:
-        return f"the padding after {member.name} is damaged."
-    contents[member.name] = data
-    return ""
-
-
-def _check_contents(clip: Clip, contents: dict[str, bytes], manifest: Manifest, *, decode: bool) -> Iterator[str]:
-    codec = codecs.load(clip.codec)
-    videos = {f"{camera.name}.{codec.extension}": camera for camera in clip.episode.cameras}
-    arrays: dict[str, tuple[int, str]] = {}
-    if clip.num_actions and clip.episode.action_space:
-        arrays[ACTIONS] = (clip.num_actions, clip.episode.action_space)
-    if clip.episode.state_space:
-        arrays[STATE] = (clip.num_frames, clip.episode.state_space)
-    named, expected = {member.name for member in clip.members}, {*videos, *arrays, PROVENANCE}
-    if named != expected:
-        yield f"has members {sorted(named)}, expected {sorted(expected)}."
-        return
-    if PROVENANCE in contents and contents[PROVENANCE] != provenance_of(clip, tool_version=manifest.tool_version):
-        yield "json does not say what the index says."
-    if not decode:
-        return
-    for name in videos.keys() & contents.keys():
-        try:
-            count = codec.count(contents[name])
-            codec.decode(contents[name], [0], height=videos[name].height, width=videos[name].width)
-        except ShardError as error:
-            yield f"{name}: {error.what}"
-            continue
-        if count != clip.num_frames:
-            yield f"{name} has {count} frames, the index says {clip.num_frames}."
-    for name in arrays.keys() & contents.keys():
-        num_rows, space = arrays[name]
-        expected_shape = (num_rows, len(manifest.statistics[space].mean))
-        shape = np.load(io.BytesIO(contents[name]), allow_pickle=False).shape
-        if shape != expected_shape:
-            yield f"{name} has shape {shape}, the index and statistics say {expected_shape}."
+def _other_statistics(manifest: Manifest, found: dict[str, ArrayStatistics]) -> Iterator[Problem]:
+    for space, statistics in found.items():
+        said = manifest.statistics[space]
+        same = said.count == statistics.count and all(
+            np.allclose(getattr(said, name), getattr(statistics, name), rtol=TOLERANCE, atol=TOLERANCE)
+            for name in ("min", "max", "mean", "std")
+        )
+        if not same:
+            yield Problem(file=MANIFEST_NAME, key="", what=f"its statistics of {space} are not those of the shards.")

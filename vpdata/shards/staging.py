@@ -1,0 +1,187 @@
+"""The `.ingest` folder inside OUT: who works on it, which shards are finished, and how they reach their final names.
+
+Whatever makes a data set shard by shard works through it: an ingest, or an operation on sets.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from vpdata.errors import ShardError, VpdataError
+from vpdata.schema import Member
+from vpdata.shards.files import locked_file, sha256_of, sync_folder, write_whole
+from vpdata.shards.manifest import INDEX_NAME, MANIFEST_NAME, Manifest, read_manifest
+from vpdata.stats import ArrayStatistics
+
+STAGING = ".ingest"
+LOCK = "lock"
+WORKERS = "workers"
+ORPHAN_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """A finished shard: what it was made from (`key`), the file, its clips' members, and its rows' statistics."""
+
+    key: str
+    size: int
+    sha256: str
+    members: tuple[tuple[Member, ...], ...]
+    statistics: Mapping[str, ArrayStatistics]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`."""
+        value = json.loads(data)
+        return cls(
+            key=value["key"],
+            size=value["size"],
+            sha256=value["sha256"],
+            members=tuple(tuple(Member(**member) for member in members) for members in value["members"]),
+            statistics={space: ArrayStatistics.from_json(stats) for space, stats in value["statistics"].items()},
+        )
+
+
+class Staging:
+    """Finished shards wait here, each with a journal beside it. Every file appears whole or not at all."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out / STAGING
+
+    def finished(self, name: str, *, key: str) -> Journal | None:
+        """The journal of a shard that needs no more work. What is left of any other shard of that name is removed."""
+        journal_path = self._journal_path(name)
+        places = [place for place in (self.folder / name, self.out / name) if place.exists()]
+        if journal_path.exists() and len(places) == 1:
+            journal = self.journal(name)
+            whole = places[0].stat().st_size == journal.size and sha256_of(places[0]) == journal.sha256
+            if journal.key == key and whole:
+                return journal
+        for path in (journal_path, *places):
+            path.unlink(missing_ok=True)
+        return None
+
+    def journal(self, name: str) -> Journal:
+        """What was recorded of a finished shard."""
+        return Journal.from_bytes(self._journal_path(name).read_bytes())
+
+    def record(self, name: str, journal: Journal) -> None:
+        """Notes that the shard in the staging folder is finished."""
+        write_whole(self._journal_path(name), journal.to_bytes())
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Held by a worker while it writes here; a later ingest waits until the workers of a killed one are gone."""
+        with (self.folder / WORKERS).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    def wait_for_orphans(self) -> None:
+        """Returns once no worker of an ingest that was killed writes here.
+
+        Raises:
+            VpdataError: one still does; it should have ended with its parent.
+        """
+        with (self.folder / WORKERS).open("w") as file:
+            deadline = time.monotonic() + ORPHAN_SECONDS
+            while True:
+                try:
+                    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        what = "workers of an ingest that was killed are still writing to this folder."
+                        raise VpdataError(what, path=self.out, hint="End them and run it again.") from None
+                    time.sleep(0.01)
+
+    def num_finished(self) -> int:
+        """Shards with a journal."""
+        return len(list(self.folder.glob("*.tar.json")))
+
+    def keep_only(self, names: set[str]) -> None:
+        """Removes partial files, and shards that are none of these."""
+        kept = {LOCK, WORKERS, *names, *(self._journal_path(name).name for name in names)}
+        for path in self.folder.iterdir():
+            if path.name not in kept:
+                path.unlink()
+        for path in self.out.iterdir():
+            if _is_ours(path.name) and path.name not in {STAGING, *names}:
+                path.unlink()
+
+    def publish(self, names: list[str], *, index: bytes, manifest: bytes) -> None:
+        """Moves the shards, then the index, and last the manifest to their final names."""
+        write_whole(self.folder / INDEX_NAME, index)
+        write_whole(self.folder / MANIFEST_NAME, manifest)
+        for name in (*names, INDEX_NAME):
+            if (self.folder / name).exists():
+                (self.folder / name).rename(self.out / name)
+        sync_folder(self.out)
+        (self.folder / MANIFEST_NAME).rename(self.out / MANIFEST_NAME)
+        sync_folder(self.out)
+
+    def _journal_path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def existing(out: Path) -> Manifest | None:
+    """The manifest of a finished data set at OUT; None where an ingest may begin or go on.
+
+    Raises:
+        ShardError: OUT is a file, holds something else, or a data set of another format version.
+    """
+    if not out.exists():
+        return None
+    if not out.is_dir():
+        raise ShardError("is a file.", path=out, hint="Choose a new folder with --out.")
+    if (out / MANIFEST_NAME).exists():
+        return read_manifest(out)[0]
+    ours = (out / STAGING).is_dir()
+    foreign = sorted(entry.name for entry in out.iterdir() if not (ours and _is_ours(entry.name)))
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
+        what = f"the folder holds other files ({shown})."
+        raise ShardError(what, path=out, hint="Choose a new or empty folder with --out.")
+    return None
+
+
+def _is_ours(name: str) -> bool:
+    return name in (STAGING, INDEX_NAME) or (name.startswith("shard-") and name.endswith(".tar"))
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[Staging]:
+    """The staging folder of OUT, both made as needed, for this process alone.
+
+    On the way out the staging folder goes when OUT is finished or no shard is; so does an OUT that was made here and
+    stayed empty.
+
+    Raises:
+        VpdataError: another command works there. The lock of a dead process does not count.
+    """
+    made = not out.exists()
+    staging = Staging(out)
+    staging.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(locked_file(staging.folder / LOCK))
+        except BlockingIOError:
+            hint = "Wait for it, or choose another folder with --out."
+            raise VpdataError("another command is writing to this folder.", path=out, hint=hint) from None
+        staging.wait_for_orphans()
+        try:
+            yield staging
+        finally:
+            if (out / MANIFEST_NAME).exists() or staging.num_finished() == 0:
+                shutil.rmtree(staging.folder)
+            if made and not any(out.iterdir()):
+                out.rmdir()
