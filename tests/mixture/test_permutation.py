@@ -7,7 +7,7 @@ from vpdata.mixture.permutation import permutation
 
 
 def order(size: int, *, seed: int = 0, component: str = "a", epoch: int = 0) -> list[int]:
-    chosen = permutation(size, seed=seed, component=component, epoch=epoch)
+    chosen = permutation(size, key=(seed, component, epoch))
     return [chosen[i] for i in range(size)]
 
 
@@ -42,11 +42,11 @@ def test_order_is_stable_across_releases() -> None:
 
 def test_no_index_outside() -> None:
     with pytest.raises(IndexError):
-        permutation(5, seed=0, component="a", epoch=0)[5]
+        permutation(5, key=(0, "a", 0))[5]
     with pytest.raises(ValueError, match="no permutation of 0"):
-        permutation(0, seed=0, component="a", epoch=0)
+        permutation(0, key=(0, "a", 0))
 
 
 def test_huge_sizes_need_no_memory() -> None:
-    chosen = permutation(2**64, seed=0, component="a", epoch=10**9)
+    chosen = permutation(2**64, key=(0, "a", 10**9))
     assert len({chosen[i] for i in range(2**64 - 1000, 2**64)}) == 1000

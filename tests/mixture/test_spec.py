@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpdata.errors import MixtureError
-from vpdata.mixture.spec import MixtureSpec, SourceEntry, fraction
+from vpdata.mixture.exact import fraction
+from vpdata.mixture.spec import MixtureSpec, SourceEntry
 
 SPEC = MixtureSpec(
     seed=3,
@@ -93,7 +94,7 @@ def test_decimal_ratios_are_exact(tmp_path: Path) -> None:
         ("action_free = 0.7", "action_free = 1.5", "is not in [0, 1]"),
         ("action_free = 0.7", 'action_free = "most"', "'most' is not a number"),
         ("action_free = 0.7", "action_free = nan", "is not a number"),
-        ('exhaustion = "repeat"', 'exhaustion = "stop"', "exhaustion = 'stop' is unknown"),
+        ('exhaustion = "repeat"', 'exhaustion = "halt"', "exhaustion = 'halt' is unknown"),
         ("weight = 2.5", "", "robocasa have a weight, video have none"),
         ("weight = 2.5", "weight = 0", "weight 0 <= 0"),
         ('name = "video"', 'name = "robocasa"', "two sources are called 'robocasa'"),

@@ -15,12 +15,19 @@ _NUM_ROUNDS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permutation:
-    """A bijection of range(size); `low_bits` and `high_bits` are the widths of the two Feistel halves."""
+    """A bijection of range(size).
+
+    Attributes:
+        low_bits: width of the low Feistel half.
+        low_mask, high_mask: of the two halves.
+        round_keys: of two rounds each, one for either half.
+    """
 
     size: int
     low_bits: int
-    high_bits: int
-    round_keys: tuple[int, ...]
+    low_mask: int
+    high_mask: int
+    round_keys: tuple[tuple[int, int], ...]
 
     def __getitem__(self, index: int) -> int:
         """Where `index` goes. Raises IndexError outside [0, size)."""
@@ -32,31 +39,37 @@ class Permutation:
         return value
 
     def _step(self, value: int) -> int:
-        low_mask = (1 << self.low_bits) - 1
-        high_mask = (1 << self.high_bits) - 1
+        """One pass through the network.
+
+        The round function is the finalizer of SplitMix64 (Steele, Lea and Flood 2014, variant 13 of Stafford), written
+        out because a call would take longer than what it does.
+        """
+        low_mask, high_mask = self.low_mask, self.high_mask
         low, high = value & low_mask, value >> self.low_bits
-        for i in range(0, _NUM_ROUNDS, 2):
-            low ^= _mix(high + self.round_keys[i]) & low_mask
-            high ^= _mix(low + self.round_keys[i + 1]) & high_mask
+        for low_key, high_key in self.round_keys:
+            mixed = high + low_key
+            mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK64
+            mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK64
+            low ^= (mixed ^ mixed >> 31) & low_mask
+            mixed = low + high_key
+            mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK64
+            mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK64
+            high ^= (mixed ^ mixed >> 31) & high_mask
         return high << self.low_bits | low
 
 
-def _mix(value: int) -> int:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014, variant 13 of Stafford)."""
-    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK64
-    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK64
-    return value ^ value >> 31
-
-
-@lru_cache(maxsize=1024)
-def permutation(size: int, *, seed: int, component: str, epoch: int) -> Permutation:
-    """The order in which one component shows its `size` windows in one epoch; 0 < size <= 2**64."""
+@lru_cache(maxsize=4096)
+def permutation(size: int, *, key: tuple[int | str, ...]) -> Permutation:
+    """An order of `size` things that depends on every part of the key; 0 < size <= 2**64."""
     if not 0 < size <= 2**64:
         raise ValueError(f"no permutation of {size} things")
     bits = (size - 1).bit_length()
+    low_bits, high_bits = bits - bits // 2, bits // 2
+    keys = [keyed_integer("permutation", *key, i) & _MASK64 for i in range(_NUM_ROUNDS)]
     return Permutation(
         size=size,
-        low_bits=bits - bits // 2,
-        high_bits=bits // 2,
-        round_keys=tuple(keyed_integer("permutation", seed, component, epoch, i) & _MASK64 for i in range(_NUM_ROUNDS)),
+        low_bits=low_bits,
+        low_mask=(1 << low_bits) - 1,
+        high_mask=(1 << high_bits) - 1,
+        round_keys=tuple(zip(keys[::2], keys[1::2], strict=True)),
     )
