@@ -2,13 +2,15 @@
 
 Enters: the shared folder (`data/libero_states_only`, `data/libero`, `data/robocasa`, `data/aloha`, `data/video`).
 Leaves: `libero/`, `robocasa/`, `aloha/`, `aloha_raw/`, `video/`, `video_broken/` under `--out`, in the layouts of
-the originals. Only `libero` needs the simulator (see README.md), the others need h5py alone.
+the originals, and `folder/`, two demos of the `robocasa/` made there as plain folders. Only `libero` needs the
+simulator (see README.md); the others need h5py, and `folder` also av and pyarrow.
 
     python make.py --shared SHARED --out tests/recordings
     python make.py --shared SHARED --out tests/recordings --only robocasa aloha video
 """
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -35,6 +37,16 @@ LIBERO_CONTROL_HZ = 20
 ROBOCASA_FOLDER = "robocasa/v0.1/single_stage/kitchen_drawer"
 ROBOCASA_FILE = "demo_gentex_im128_randcams.hdf5"
 ROBOCASA_TASKS = {"CloseDrawer": ("demo_0", "demo_1", "demo_2"), "OpenDrawer": ("demo_2",)}  # demos kept
+
+FOLDER_CAMERAS = {  # file stem: recorded name
+    "cam_wrist": "robot0_eye_in_hand_image",
+    "left": "robot0_agentview_left_image",
+    "right": "robot0_agentview_right_image",
+}
+FOLDER_STATE = {"eef": "robot0_base_to_eef_pos", "finger": "robot0_gripper_qpos"}  # column prefix: recorded name
+FOLDER_ARM = ["x", "y", "z", "turn_x", "turn_y", "turn_z", "gripper"]
+FOLDER_BASE = ["base_forward", "base_sideways", "base_yaw", "torso", "mode"]
+FOLDER_FPS = 20
 
 ALOHA_NUM_STEPS = 80  # of the 400 of the compressed episode; the raw one has 12 and keeps them
 
@@ -277,11 +289,69 @@ def make_video(data: Path, out: Path) -> None:
             shutil.copyfile(path, out / folder / path.name)
 
 
+def write_video(path: Path, frames: Array) -> None:
+    """Writes RGB frames (T, H, W, 3) at `FOLDER_FPS` as H.264 4:4:4, close to lossless."""
+    import av
+
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as output:
+        stream = output.add_stream(
+            "libx264", rate=FOLDER_FPS, options={"crf": "14", "preset": "veryslow", "threads": "1"}
+        )
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv444p"
+        for pixels in frames:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        output.mux(stream.encode())
+
+
+def make_folder(data: Path, out: Path) -> None:  # noqa: ARG001
+    """Writes two CloseDrawer demos as plain folders: one with CSV and mp4, one with Parquet and Matroska."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with h5py.File(out / ROBOCASA_FOLDER / "CloseDrawer" / ROBOCASA_FILE) as file:
+        for name, suffix in (("demo_0", "mp4"), ("demo_1", "mkv")):
+            demo, folder = file["data"][name], out / "folder/close_drawer" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            seconds = np.arange(len(demo["actions"])) / FOLDER_FPS
+            columns = {"time_seconds": seconds}
+            for prefix, recorded in FOLDER_STATE.items():
+                columns |= {
+                    f"state_{prefix}_{i}": demo["obs"][recorded][:, i] for i in range(demo["obs"][recorded].shape[1])
+                }
+            names = FOLDER_ARM + FOLDER_BASE if suffix == "mkv" else range(12)
+            columns |= {f"action_{part}": demo["actions"][:, i] for i, part in enumerate(names)}
+            for stem, recorded in FOLDER_CAMERAS.items():
+                write_video(folder / f"{stem}.{suffix}", demo["obs"][recorded][:])
+            notes: dict[str, Any] = {"cameras": {"wrist": "cam_wrist", "left": "left", "right": "right"}}
+            if name == "demo_0":
+                write_csv(folder / "data.csv", columns)
+                language = json.loads(demo.attrs["ep_meta"])["lang"]
+                notes |= {
+                    "instructions": language,
+                    "action_space": "robocasa_panda_omron_action",
+                    "licence": "Apache-2.0",
+                }
+            else:
+                pq.write_table(pa.table(columns), folder / "data.parquet")
+                write_csv(folder / "left.csv", {"time_seconds": seconds + 0.004})
+            (folder / "episode.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, columns: Mapping[str, Array]) -> None:
+    """Writes columns of numbers so that they read back to the same bits."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+
+
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "libero": make_libero,
     "robocasa": make_robocasa,
     "aloha": make_aloha,
     "video": make_video,
+    "folder": make_folder,
 }
 
 

@@ -11,6 +11,7 @@ SIZES = {
     "robocasa_panda_omron_state": 16,
     "osc_pose_action": 7,
     "libero_panda_state": 8,
+    "robomimic_panda_state": 9,
     "aloha_action": 14,
     "aloha_state": 14,
 }
@@ -56,3 +57,16 @@ def test_conversions_that_make_no_sense_are_refused() -> None:
         spaces.convert(np.zeros((1, 14)), "aloha_action", "osc_pose_action")
     with pytest.raises(VpdataError, match="which has 12 columns"):
         spaces.convert(np.zeros((1, 7)), "robocasa_panda_omron_action", "osc_pose_action")
+
+
+def test_columns_declare_a_space_by_its_name() -> None:
+    name = spaces.name_of("action", ("shoulder_pan", "gripper.pos"))
+    space = spaces.load(name)
+    assert (space.name, space.kind, space.size) == (name, "action", 2)
+    assert [dimension.name for dimension in space.dimensions] == ["shoulder_pan", "gripper.pos"]
+    assert spaces.can_convert(name, name)
+    assert not spaces.can_convert(name, spaces.name_of("action", ("gripper.pos", "shoulder_pan")))
+    assert not spaces.can_convert(name, "osc_pose_action")
+    for wrong in ("action:", "torque:a,b"):
+        with pytest.raises(VpdataError, match="no action or state space"):
+            spaces.load(wrong)

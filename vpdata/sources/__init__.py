@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vpdata.errors import VpdataError
 from vpdata.schema import Episode
 
-NAMES = ("robocasa", "libero", "teleop", "video")
+NAMES = ("robocasa", "libero", "robomimic", "teleop", "video", "folder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +27,19 @@ class SourceOptions:
     Attributes:
         cameras: canonical name -> recorded name; empty means the source's own defaults.
         fps: for video, the constant rate to resample to (None: the nominal rate); for recordings that store no rate,
-            the rate they were made at (None: the source's default).
+            the rate they were made at (None: the source's default); for folders, that of the clock (None: the table's).
         filter_key: name of a list of demos under `mask/` (RoboCasa, robomimic), None for all.
         instruction: overrides the recording's language; None keeps it.
+        resample: for folders whose cameras and rows are not in step: bring them to one clock instead of refusing them.
+        tolerance_seconds: for folders, how far a frame or row may be from its tick; None for half a period.
     """
 
     cameras: Mapping[str, str] = field(default_factory=dict)
     fps: float | None = None
     filter_key: str | None = None
     instruction: str | None = None
+    resample: bool = False
+    tolerance_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

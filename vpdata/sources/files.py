@@ -87,3 +87,13 @@ def refuse_filter_key(options: SourceOptions, *, path: Path) -> None:
             path=path,
             hint="Leave the filter key out.",
         )
+
+
+def refuse_resampling(options: SourceOptions, *, path: Path) -> None:
+    """Raises SourceError where a format that has one clock already is to be brought to one."""
+    if options.resample or options.tolerance_seconds is not None:
+        raise SourceError(
+            "only the source folder is resampled to one clock.",
+            path=path,
+            hint="Leave --resample and --tolerance-seconds out.",
+        )

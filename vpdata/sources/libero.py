@@ -16,8 +16,8 @@ import numpy as np
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hdf5, robomimic
-from vpdata.sources.files import content_digest, file_digest, find_files
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
 ACTION_SPACE, NUM_ACTION_DIMS = "osc_pose_action", 7
 STATE_SPACE, NUM_STATE_DIMS = "libero_panda_state", 8
@@ -47,11 +47,12 @@ class Libero:
             SourceError: the file cannot be read, has no images, does not say which way up they are, or lacks the filter
                 key.
         """
+        refuse_resampling(options, path=file.path)
         with hdf5.open_file(file.path) as h5:
             with hdf5.reading(file.path):
-                data = robomimic.data_group(h5, path=file.path)
-                demos = robomimic.demo_names(h5, options.filter_key, path=file.path)
-                if not robomimic.has_images(data):
+                data = demo_hdf5.data_group(h5, path=file.path)
+                demos = demo_hdf5.demo_names(h5, options.filter_key, path=file.path)
+                if not demo_hdf5.has_images(data):
                     raise SourceError("the demos have no images, only states.", path=file.path, hint=RENDER_HINT)
             _rows_to_upright(data, path=file.path)
             digest = file_digest(file.path)
@@ -91,7 +92,7 @@ def _recorded_actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Ar
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
-    state = robomimic.observed(group, STATE, path=path, episode=episode)
+    state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
     return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
 
 
@@ -103,11 +104,11 @@ def _language(data: h5py.Group) -> str:
 def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOptions, file_sha256: str) -> Episode:
     path = file.path
     with hdf5.reading(path, episode=demo):
-        group = robomimic.demo_group(data, demo, path=path)
-        cameras = robomimic.cameras_of(group, options.cameras or CAMERAS, path=path, episode=demo)
+        group = demo_hdf5.demo_group(data, demo, path=path)
+        cameras = demo_hdf5.cameras_of(group, options.cameras or CAMERAS, path=path, episode=demo)
         actions = _recorded_actions(group, path=path, episode=demo)
         state = _state(group, path=path, episode=demo)
-        steps = robomimic.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
+        steps = demo_hdf5.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
         if steps < 2:
             raise SourceError("one step makes no pair of a frame and the action after it.", path=path, episode=demo)
         environment = hdf5.json_attribute(data, "env_args").get("env_kwargs", {})
@@ -128,16 +129,16 @@ def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOpti
             state_space=STATE_SPACE,
             instructions=(language,) if language else (),
             task=path.stem.removesuffix("_demo"),
-            attributes=robomimic.success(group),
+            attributes=demo_hdf5.success(group),
         )
 
 
 def _reader(h5: h5py.File, episode: Episode, path: Path) -> hdf5.Hdf5Reader:
     demo = episode.episode_id
     with hdf5.reading(path, episode=demo):
-        data = robomimic.data_group(h5, path=path)
+        data = demo_hdf5.data_group(h5, path=path)
         rows = _rows_to_upright(data, path=path)
-        group = robomimic.demo_group(data, demo, path=path)
+        group = demo_hdf5.demo_group(data, demo, path=path)
         return hdf5.Hdf5Reader(
             path=path,
             episode=demo,

@@ -12,8 +12,8 @@ import h5py
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hdf5, robomimic
-from vpdata.sources.files import content_digest, file_digest, find_files
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
 ACTION_SPACE, NUM_ACTION_DIMS = "robocasa_panda_omron_action", 12
 STATE_SPACE, NUM_STATE_DIMS = "robocasa_panda_omron_state", 16
@@ -80,11 +80,12 @@ class RoboCasa:
         Raises:
             SourceError: the file cannot be read, has no images, or lacks the filter key.
         """
+        refuse_resampling(options, path=file.path)
         with hdf5.open_file(file.path) as h5:
             with hdf5.reading(file.path):
-                data = robomimic.data_group(h5, path=file.path)
-                demos = robomimic.demo_names(h5, options.filter_key, path=file.path)
-                if not robomimic.has_images(data):
+                data = demo_hdf5.data_group(h5, path=file.path)
+                demos = demo_hdf5.demo_names(h5, options.filter_key, path=file.path)
+                if not demo_hdf5.has_images(data):
                     raise SourceError("the demos have no images, only states.", path=file.path, hint=RENDER_HINT)
             digest = file_digest(file.path)
             for demo in demos:
@@ -107,8 +108,8 @@ SOURCE = RoboCasa()
 def _rendered_task(path: Path) -> str | None:
     """The task of a file with images, None for one without. Raises SourceError where it cannot be read."""
     with hdf5.open_file(path) as h5, hdf5.reading(path):
-        data = robomimic.data_group(h5, path=path)
-        return _task(data, path) if robomimic.has_images(data, suffix=IMAGE_SUFFIX) else None
+        data = demo_hdf5.data_group(h5, path=path)
+        return _task(data, path) if demo_hdf5.has_images(data, suffix=IMAGE_SUFFIX) else None
 
 
 def _task(data: h5py.Group, path: Path) -> str:
@@ -121,7 +122,7 @@ def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
-    state = robomimic.observed(group, STATE, path=path, episode=episode)
+    state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
     return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
 
 
@@ -132,12 +133,12 @@ def _with_suffix(recorded: str) -> str:
 def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOptions, file_sha256: str) -> Episode:
     path = file.path
     with hdf5.reading(path, episode=demo):
-        group = robomimic.demo_group(data, demo, path=path)
+        group = demo_hdf5.demo_group(data, demo, path=path)
         wanted = {name: _with_suffix(recorded) for name, recorded in (options.cameras or CAMERAS).items()}
-        cameras = robomimic.cameras_of(group, wanted, path=path, episode=demo)
+        cameras = demo_hdf5.cameras_of(group, wanted, path=path, episode=demo)
         actions = _actions(group, path=path, episode=demo)
         state = _state(group, path=path, episode=demo)
-        steps = robomimic.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
+        steps = demo_hdf5.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
         meta = hdf5.json_attribute(group, "ep_meta")
         environment = hdf5.json_attribute(data, "env_args").get("env_kwargs", {})
         fps = hdf5.frame_rate(environment.get("control_freq"), options, default=DEFAULT_FPS, path=path)
@@ -160,14 +161,14 @@ def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOpti
             state_space=STATE_SPACE,
             instructions=(language,) if language else (),
             task=_task(data, path),
-            attributes=attributes | robomimic.success(group),
+            attributes=attributes | demo_hdf5.success(group),
         )
 
 
 def _reader(h5: h5py.File, episode: Episode, path: Path) -> hdf5.Hdf5Reader:
     demo = episode.episode_id
     with hdf5.reading(path, episode=demo):
-        group = robomimic.demo_group(robomimic.data_group(h5, path=path), demo, path=path)
+        group = demo_hdf5.demo_group(demo_hdf5.data_group(h5, path=path), demo, path=path)
         return hdf5.Hdf5Reader(
             path=path,
             episode=demo,

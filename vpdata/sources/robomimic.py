@@ -1,93 +1,144 @@
-"""The layout that robomimic, RoboCasa and LIBERO share: `data/demo_*` with `obs`, and lists of demos under `mask`.
+"""robomimic and MimicGen HDF5: image datasets of one Panda under OSC_POSE.
 
-Enters: an open HDF5 file. Leaves: its `data` group, the names of the demos to read, and what both sources check alike.
+Enters: files as robomimic's `dataset_states_to_obs.py` (v0.2 and later) writes them with cameras. Leaves: one episode a
+demo. `obs[t]` is observed in `states[t]`, before `actions[t]`; `next_obs` repeats it one step later and is not read.
+Images are stored upright: `EnvRobosuite.get_observation` turns robosuite's before they are written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
-import numpy as np
 
-from vpdata.errors import SourceError
-from vpdata.schema import Camera
-from vpdata.sources import hdf5
-from vpdata.sources.files import natural_key
+from vpdata.errors import SourceError, VpdataError
+from vpdata.schema import Episode
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
+
+ACTION_SPACE, NUM_ACTION_DIMS = "osc_pose_action", 7
+STATE_SPACE, NUM_STATE_DIMS = "robomimic_panda_state", 9
+STATE = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
+CAMERAS = {"wrist": "robot0_eye_in_hand_image", "front": "agentview_image"}
+DEFAULT_FPS = 20.0
+ROBOTS = ["Panda"]
+CONTROLLER = {"type": "OSC_POSE", "control_delta": True, "output_max": [0.05, 0.05, 0.05, 0.5, 0.5, 0.5]}
+RENDER_HINT = (
+    "Render it with robomimic: python dataset_states_to_obs.py --dataset FILE --camera_names agentview "
+    "robot0_eye_in_hand, and give the file that it writes."
+)
 
 
-def data_group(file: h5py.File, *, path: Path) -> h5py.Group:
-    """The group with the demos. Raises SourceError where the file has another layout or no demo."""
-    data = file.get("data")
-    if not isinstance(data, h5py.Group) or not len(data):
+class Robomimic:
+    """The `robomimic` source."""
+
+    name = "robomimic"
+
+    def find(self, path: Path) -> Sequence[SourceFile]:
+        """The HDF5 files at `path` in natural order. Raises SourceError where there is none."""
+        return find_files(path, extensions=hdf5.EXTENSIONS, kind="robomimic HDF5 file")
+
+    def episodes(self, file: SourceFile, options: SourceOptions) -> Iterator[Episode | VpdataError]:
+        """The demos in natural order; a demo that cannot be used comes as the error that says why.
+
+        Raises:
+            SourceError: the file cannot be read, has no images, is of another robot or controller, or lacks the filter
+                key.
+        """
+        refuse_resampling(options, path=file.path)
+        with hdf5.open_file(file.path) as h5:
+            with hdf5.reading(file.path):
+                data = demo_hdf5.data_group(h5, path=file.path)
+                names = demo_hdf5.demo_names(h5, options.filter_key, path=file.path)
+                if not demo_hdf5.has_images(data):
+                    raise SourceError("the demos have no images, only states.", path=file.path, hint=RENDER_HINT)
+            environment = hdf5.json_attribute(data, "env_args")
+            _check_robot(environment, path=file.path)
+            digest = file_digest(file.path)
+            for demo in names:
+                try:
+                    described: Episode | VpdataError = _describe(data, demo, environment, file, options, digest)
+                except SourceError as error:
+                    described = error
+                yield described
+
+    @contextmanager
+    def open(self, file: SourceFile, episode: Episode, options: SourceOptions) -> Iterator[EpisodeReader]:  # noqa: ARG002
+        """Opens one demo that `episodes` described."""
+        with hdf5.open_file(file.path) as h5:
+            yield _reader(h5, episode, file.path)
+
+
+SOURCE = Robomimic()
+
+
+def _check_robot(environment: dict[str, Any], *, path: Path) -> None:
+    """Raises SourceError unless actions are changes of one Panda's pose, in the units of `osc_pose_action`."""
+    settings = environment.get("env_kwargs", {})
+    robots, controller = settings.get("robots"), settings.get("controller_configs")
+    found = {key: controller.get(key) for key in CONTROLLER} if isinstance(controller, dict) else controller
+    if robots not in (ROBOTS, ROBOTS[0]) or found != CONTROLLER:
         raise SourceError(
-            "the file has no demos under 'data'.", path=path, hint="Check --source, or choose another file."
-        )
-    return data
-
-
-def demo_names(file: h5py.File, filter_key: str | None, *, path: Path) -> list[str]:
-    """Demos in natural order, all or those listed under `mask/<filter_key>`. Raises SourceError for an unknown list."""
-    if filter_key is None:
-        return sorted(data_group(file, path=path), key=natural_key)
-    masks = file.get("mask", {})
-    if filter_key not in masks:
-        there = ", ".join(sorted(masks, key=natural_key)) or "none"
-        raise SourceError(f"there is no filter key {filter_key!r}; those in the file: {there}.", path=path)
-    return sorted((name.decode() for name in masks[filter_key][:]), key=natural_key)
-
-
-def has_images(data: h5py.Group, *, suffix: str = "") -> bool:
-    """Whether any demo observes with a camera, of those whose recorded names end in `suffix`."""
-    return any(
-        isinstance(images, h5py.Dataset) and images.ndim == 4 and name.endswith(suffix)
-        for demo in data.values()
-        for name, images in demo.get("obs", {}).items()
-    )
-
-
-def demo_group(data: h5py.Group, demo: str, *, path: Path) -> h5py.Group:
-    """One demo. Raises SourceError where a list names one that the file does not hold, or it has no observations."""
-    group = data.get(demo)
-    if not isinstance(group, h5py.Group) or not isinstance(group.get("obs"), h5py.Group):
-        raise SourceError("the file has no such demo, or it has no observations.", path=path, episode=demo)
-    return group
-
-
-def cameras_of(group: h5py.Group, wanted: Mapping[str, str], *, path: Path, episode: str) -> tuple[Camera, ...]:
-    """Describes the wanted cameras (canonical -> dataset under `obs`), wrist first. Raises SourceError."""
-    return tuple(
-        hdf5.raw_camera(
-            hdf5.camera_dataset(group["obs"], recorded, camera=name, path=path, episode=episode),
-            name=name,
-            recorded_name=recorded,
+            f"the actions are of robots {robots} under the controller {found}, not of {ROBOTS} under {CONTROLLER}.",
             path=path,
-            episode=episode,
+            hint="What such actions mean is not known here; a source or a plain folder can say it (docs/SOURCES.md).",
         )
-        for name, recorded in hdf5.wrist_first(wanted)
-    )
 
 
-def observed(group: h5py.Group, names: tuple[str, ...], *, path: Path, episode: str) -> hdf5.Array:
-    """The observations of these names side by side, (N, sum of their sizes), in the widest of their dtypes."""
-    columns = [hdf5.dataset(group["obs"], name, path=path, episode=episode) for name in names]
-    hdf5.equal_length(
-        {name: len(column) for name, column in zip(names, columns, strict=True)}, path=path, episode=episode
-    )
-    return np.concatenate([column[:] for column in columns], axis=1)
+def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
+    actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
+    return hdf5.check_array(actions, name="actions", size=NUM_ACTION_DIMS, path=path, episode=episode)
 
 
-def num_steps(
-    group: h5py.Group, cameras: tuple[Camera, ...], *, actions: hdf5.Array, state: hdf5.Array, path: Path, episode: str
-) -> int:
-    """Recorded steps; cameras, actions, state and the demo's own `num_samples` must agree. Raises SourceError."""
-    lengths = {camera.recorded_name: len(group["obs"][camera.recorded_name]) for camera in cameras}
-    lengths |= {"actions": len(actions), "state": len(state)}
-    if "num_samples" in group.attrs:
-        lengths["num_samples"] = int(group.attrs["num_samples"])
-    return hdf5.equal_length(lengths, path=path, episode=episode)
+def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
+    state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
+    return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
 
 
-def success(group: h5py.Group) -> dict[str, bool]:
-    """The demo's success flag (the last of `dones`) as an attribute, nothing where it is not recorded."""
-    dones = group.get("dones")
-    return {"success": bool(dones[-1])} if dones is not None and len(dones) else {}
+def _describe(
+    data: h5py.Group,
+    demo: str,
+    environment: dict[str, Any],
+    file: SourceFile,
+    options: SourceOptions,
+    file_sha256: str,
+) -> Episode:
+    path = file.path
+    with hdf5.reading(path, episode=demo):
+        group = demo_hdf5.demo_group(data, demo, path=path)
+        cameras = demo_hdf5.cameras_of(group, options.cameras or CAMERAS, path=path, episode=demo)
+        actions, state = _actions(group, path=path, episode=demo), _state(group, path=path, episode=demo)
+        steps = demo_hdf5.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
+        recorded = environment["env_kwargs"].get("control_freq")
+        fps = hdf5.frame_rate(recorded, options, default=DEFAULT_FPS, path=path)
+        return Episode(
+            source=SOURCE.name,
+            file=file.name,
+            episode_id=demo,
+            content_digest=content_digest(
+                file_sha256, source=SOURCE.name, episode_id=demo, cameras=cameras, fps=fps, options=options
+            ),
+            num_frames=steps,
+            num_actions=steps,
+            fps=fps,
+            cameras=cameras,
+            action_space=ACTION_SPACE,
+            state_space=STATE_SPACE,
+            instructions=(options.instruction,) if options.instruction else (),
+            task=environment.get("env_name", ""),
+        )
+
+
+def _reader(h5: h5py.File, episode: Episode, path: Path) -> hdf5.Hdf5Reader:
+    demo = episode.episode_id
+    with hdf5.reading(path, episode=demo):
+        group = demo_hdf5.demo_group(demo_hdf5.data_group(h5, path=path), demo, path=path)
+        return hdf5.Hdf5Reader(
+            path=path,
+            episode=demo,
+            images={camera.name: group["obs"][camera.recorded_name] for camera in episode.cameras},
+            to_rgb=lambda _camera, _index, row: row,
+            actions=_actions(group, path=path, episode=demo),
+            state=_state(group, path=path, episode=demo),
+        )

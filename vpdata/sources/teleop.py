@@ -20,7 +20,7 @@ from PIL import Image
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Camera, Episode, Scalar
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hdf5
-from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key, refuse_resampling
 
 ACTION_SPACE = "aloha_action"
 STATE_SPACE = "aloha_state"
@@ -46,6 +46,7 @@ class Teleop:
             SourceError: the file cannot be read.
         """
         refuse_filter_key(options, path=file.path)
+        refuse_resampling(options, path=file.path)
         with hdf5.open_file(file.path) as h5:
             try:
                 with hdf5.reading(file.path, episode=file.path.stem):

@@ -91,6 +91,16 @@ def read_timeline(path: Path, *, fps: float | None) -> Timeline:
     return Timeline(timestamps=timestamps, fps=average, shown=shown)
 
 
+def read_timestamps(path: Path) -> tuple[tuple[int, ...], Fraction]:
+    """When the frames of a video are shown: ticks in order, and the seconds of one tick.
+
+    Raises:
+        SourceError: as `read_timeline`.
+    """
+    with open_video(path) as (container, stream):
+        return _read_timestamps(container, stream, path), stream.time_base
+
+
 def _read_timestamps(container: Any, stream: Any, path: Path) -> tuple[int, ...]:
     """Timestamps of all frames that are to be shown, in order. Raises SourceError where some frames are missing."""
     num_packets, timestamps, end_ticks = 0, set(), 0

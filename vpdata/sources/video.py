@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Camera, Episode
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
-from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key
+from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key, refuse_resampling
 from vpdata.sources.timeline import COPY_HINT, ENCODE_HINT, Timeline, open_video, read_timeline
 
 EXTENSIONS = frozenset(
@@ -53,8 +53,9 @@ class Video:
         """
         path = file.path
         refuse_filter_key(options, path=path)
+        refuse_resampling(options, path=path)
         timeline = read_timeline(path, fps=options.fps)
-        with _Decoder(path, timeline) as decoder:
+        with Decoder(path, timeline) as decoder:
             height, width, _ = decoder.rgb(0).shape
         camera = Camera(name=_camera_name(options, path), recorded_name=RECORDED_NAME, height=height, width=width)
         fps = float(timeline.fps)
@@ -76,7 +77,7 @@ class Video:
     def open(self, file: SourceFile, episode: Episode, options: SourceOptions) -> Iterator[EpisodeReader]:
         """Opens the episode that `episodes` described."""
         timeline = read_timeline(file.path, fps=options.fps)
-        with _Decoder(file.path, timeline) as decoder:
+        with Decoder(file.path, timeline) as decoder:
             yield VideoReader(decoder, timeline, episode.cameras[0])
 
 
@@ -89,7 +90,7 @@ class VideoReader:
     actions = None
     state = None
 
-    def __init__(self, decoder: "_Decoder", timeline: Timeline, camera: Camera) -> None:
+    def __init__(self, decoder: "Decoder", timeline: Timeline, camera: Camera) -> None:
         self._decoder = decoder
         self._shown = timeline.shown
         self._camera = camera
@@ -112,7 +113,7 @@ class VideoReader:
             yield frame
 
 
-class _Decoder:
+class Decoder:
     """Decodes from the start to the end once, keeping what later ranges may ask for again."""
 
     def __init__(self, path: Path, timeline: Timeline) -> None:
@@ -122,7 +123,7 @@ class _Decoder:
         self._kept: deque[Any] = deque()
         self._restart()
 
-    def __enter__(self) -> "_Decoder":
+    def __enter__(self) -> "Decoder":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,6 +142,24 @@ class _Decoder:
         frame = self._kept[index - self._first]
         pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
         return self._upright(cast(Images, pixels), frame)
+
+    def small(self, *, longest_side: int) -> Iterator[Images]:
+        """Every frame of the video once, as RGB `HWC`, upright, scaled down where it has more pixels on a side.
+
+        Raises:
+            SourceError: the video does not decode without errors to frames of one size.
+        """
+        size = None
+        for index, frame in enumerate(self._decoded):
+            size = size or (frame.width, frame.height)
+            if (frame.width, frame.height) != size:
+                raise self.error(f"frame {index} is {(frame.height, frame.width)}: the size changes.", ENCODE_HINT)
+            scale = min(1.0, longest_side / max(size))
+            width, height = (max(1, round(side * scale)) for side in size)
+            small = self._reformatter.reformat(
+                frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+            )
+            yield self._upright(cast(Images, small.to_ndarray()), frame)
 
     def forget_before(self, index: int) -> None:
         """Lets go of kept frames before `index`."""

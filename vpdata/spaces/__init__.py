@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpdata.errors import VpdataError
-from vpdata.spaces import aloha, libero, osc_pose, robocasa
+from vpdata.spaces import aloha, columns, libero, osc_pose, robocasa, robomimic
+from vpdata.spaces.columns import name_of
 from vpdata.spaces.space import Dimension, Space
 
-__all__ = ["Dimension", "Space", "can_convert", "convert", "load", "names"]
+__all__ = ["Dimension", "Space", "can_convert", "convert", "load", "name_of", "names"]
 
 _SPACES: dict[str, Space] = {
-    space.name: space for family in (aloha.SPACES, libero.SPACES, osc_pose.SPACES, robocasa.SPACES) for space in family
+    space.name: space
+    for family in (aloha.SPACES, libero.SPACES, osc_pose.SPACES, robocasa.SPACES, robomimic.SPACES)
+    for space in family
 }
 _CONVERSIONS: dict[tuple[str, str], Callable[[NDArray[np.generic]], NDArray[np.generic]]] = {
     ("robocasa_panda_omron_action", "osc_pose_action"): robocasa.to_osc_pose,
@@ -25,15 +28,16 @@ _CONVERSIONS: dict[tuple[str, str], Callable[[NDArray[np.generic]], NDArray[np.g
 
 
 def names() -> tuple[str, ...]:
-    """The names of all spaces."""
+    """The names of all spaces but those that columns declare (`action:x,y`)."""
     return tuple(_SPACES)
 
 
 def load(name: str) -> Space:
     """The space with that name. Raises VpdataError for an unknown one."""
-    if name not in _SPACES:
+    space = _SPACES.get(name) or columns.parse(name)
+    if space is None:
         raise VpdataError(f"there is no action or state space {name!r}.", hint=f"Choose one of {', '.join(_SPACES)}.")
-    return _SPACES[name]
+    return space
 
 
 def can_convert(source: str, target: str) -> bool:

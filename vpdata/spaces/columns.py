@@ -1,0 +1,26 @@
+"""Spaces that recordings made at home declare by their columns: `action:x,y,gripper` has three dimensions.
+
+Enters: column names, or the name of such a space. Leaves: the one or the other. The name says all there is to know, so
+nothing is registered; two recordings share such a space only if their columns have the same names in the same order.
+"""
+
+from typing import Literal
+
+from vpdata.spaces.space import Space, dimensions
+
+
+def name_of(kind: Literal["action", "state"], columns: tuple[str, ...]) -> str:
+    """The name of the space with these columns, none of which holds a comma or a blank."""
+    return f"{kind}:{','.join(columns)}"
+
+
+def parse(name: str) -> Space | None:
+    """The space that the name spells out, None where it is another kind of name."""
+    prefix, _, columns = name.partition(":")
+    if not columns:
+        return None
+    spelled = dimensions(columns.replace(",", " "), unit="1")
+    description = "The columns of a recording in a plain folder, in its own units."
+    if prefix == "action":
+        return Space(name=name, kind="action", dimensions=spelled, description=description)
+    return Space(name=name, kind="state", dimensions=spelled, description=description) if prefix == "state" else None
