@@ -6,9 +6,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vpdata import spaces
+from vpdata.loader.batch import Group, WindowBatch, group_windows
+from vpdata.loader.device import resize_batch
 from vpdata.loader.window import Window, WindowSpec
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
@@ -23,9 +26,10 @@ class Batch:
 
     Attributes:
         layout: cameras shown, in order.
-        frames_BVFHWC: uint8.
+        frames_BVFHWC: uint8, of the model's size and on its device. May be a view into what a loader uses again.
         frame_mask_BF: bool, false past the episode's end.
         instructions: one a window.
+        positions: global positions of the windows, for draws that follow from them; None for windows of no stream.
         actions_BAD: float32, normalised; None unless all windows are labelled.
         action_mask_BA: bool, false where there is no action.
     """
@@ -34,6 +38,7 @@ class Batch:
     frames_BVFHWC: Tensor
     frame_mask_BF: Tensor
     instructions: tuple[str, ...]
+    positions: tuple[int, ...] | None
     actions_BAD: Tensor | None
     action_mask_BA: Tensor
 
@@ -53,23 +58,32 @@ class Batch:
 
 
 def window_spec(config: ModelConfig) -> WindowSpec:
-    """What windows a model wants."""
+    """What windows a model wants: with frames as stored, since `make_batches` resizes them where the model is."""
     return WindowSpec(
         num_frames=config.num_frames,
         stride=config.stride,
         horizon=config.horizon,
-        height=config.image_size,
-        width=config.image_size,
+        height=None,
+        width=None,
         cameras=config.cameras,
     )
 
 
 def make_batches(
-    windows: Sequence[Window], *, normalizer: ActionNormalizer | None = None, padding: Padding = "mask"
+    windows: WindowBatch | Sequence[Window],
+    *,
+    image_size: int,
+    device: torch.device | str = "cpu",
+    normalizer: ActionNormalizer | None = None,
+    padding: Padding = "mask",
 ) -> list[Batch]:
-    """Groups windows by the cameras they show, keeping their order within a group.
+    """Groups windows by the cameras they show, keeping their order within a group, and resizes their frames.
 
     Args:
+        windows: what a loader delivers, whose frames lie together already; or single windows.
+        image_size: height and width of the frames in pixels, from whatever size they are stored in.
+        device: where to resize, and where the frames are then. When this returns, nothing is read from `windows` by a
+            device any more.
         normalizer: converts and normalises actions; without one, batches carry none.
         padding: `mask` marks actions past the episode's end as absent; `zero` makes them recorded zeros, normalised
             like any other.
@@ -77,16 +91,51 @@ def make_batches(
     Raises:
         VptrainError: a labelled window's action space does not convert to the normaliser's.
     """
-    groups: dict[tuple[str, ...], list[Window]] = {}
-    for window in windows:
-        groups.setdefault(tuple(window.frames), []).append(window)
-    return [_batch(layout, group, normalizer, padding) for layout, group in groups.items()]
+    if isinstance(windows, WindowBatch):
+        groups, in_order = windows.groups, windows.windows
+    else:
+        groups, in_order = group_windows(windows)
+    by_layout: dict[tuple[str, ...], list[Group]] = {}
+    for group in sorted(groups, key=lambda group: group.places[0]):
+        by_layout.setdefault(group.layout, []).append(group)
+    device = torch.device(device)
+    batches = []
+    for layout, members in by_layout.items():
+        places = [place for group in members for place in group.places]
+        frames = _in_order([_frames(group, image_size, device) for group in members], places)
+        batches.append(_batch(layout, frames, [in_order[place] for place in sorted(places)], normalizer, padding))
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+    return batches
+
+
+def _frames(group: Group, image_size: int, device: torch.device) -> Tensor:
+    """uint8 (b, V, F, image_size, image_size, 3) on the device."""
+
+    def resized(frames: NDArray[np.uint8]) -> Tensor:
+        moved = torch.from_numpy(frames).to(device, non_blocking=True)
+        return resize_batch(moved, height=image_size, width=image_size, fit="crop")
+
+    if group.stacked is not None:
+        return resized(group.stacked).transpose(0, 1)
+    return torch.stack([resized(group.frames[camera]) for camera in group.layout], dim=1)
+
+
+def _in_order(parts: list[Tensor], places: list[int]) -> Tensor:
+    """The windows of one or more groups by their places in the batch."""
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor(np.argsort(places), device=parts[0].device)
+    return torch.cat(parts)[order]
 
 
 def _batch(
-    layout: tuple[str, ...], windows: Sequence[Window], normalizer: ActionNormalizer | None, padding: Padding
+    layout: tuple[str, ...],
+    frames_BVFHWC: Tensor,
+    windows: Sequence[Window],
+    normalizer: ActionNormalizer | None,
+    padding: Padding,
 ) -> Batch:
-    frames = np.stack([np.stack([window.frames[camera] for camera in layout]) for window in windows])
     actions = None
     if normalizer is not None and all(window.actions is not None for window in windows):
         actions = torch.from_numpy(np.stack([_actions(window, normalizer) for window in windows])).float()
@@ -96,17 +145,19 @@ def _batch(
             actions = torch.where(action_mask[:, :, None], actions, 0.0)
         else:
             action_mask = torch.ones_like(action_mask)
+    positions = tuple(window.position for window in windows if window.position is not None)
     return Batch(
         layout=layout,
-        frames_BVFHWC=torch.from_numpy(frames),
+        frames_BVFHWC=frames_BVFHWC,
         frame_mask_BF=torch.from_numpy(np.stack([window.frame_mask for window in windows])),
         instructions=tuple(window.instruction for window in windows),
+        positions=positions if len(positions) == len(windows) else None,
         actions_BAD=actions,
         action_mask_BA=action_mask,
     )
 
 
-def _actions(window: Window, normalizer: ActionNormalizer) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _actions(window: Window, normalizer: ActionNormalizer) -> NDArray[np.float64]:
     if window.actions is None or window.action_space is None:
         raise VptrainError("the window has no actions.", path=window.shard, episode=window.key)
     if not spaces.can_convert(window.action_space, normalizer.space):

@@ -11,7 +11,7 @@ from commands import Ended, Vptrain
 from micro import MICRO, STAGE1, STAGE2, silent
 
 from vpdata.cli import output
-from vpdata.loader.loader import WindowDataset
+from vpdata.loader.dataset import WindowDataset
 from vpdata.loader.window import Window
 from vpdata.mixture.make import make_mixture
 from vpdata.mixture.mixture import Mixture

@@ -34,6 +34,7 @@ def random_batch(config: ModelConfig, *, count: int = 2) -> Batch:
         frames_BVFHWC=torch.randint(256, size, generator=generator, dtype=torch.uint8),
         frame_mask_BF=frame_mask,
         instructions=("open", "shut")[:count],
+        positions=tuple(range(count)),
         actions_BAD=2 * torch.rand(count, config.horizon, 7, generator=generator) - 1,
         action_mask_BA=action_mask,
     )
@@ -73,7 +74,7 @@ def test_one_model_learns_from_labelled_and_from_single_camera_windows(
     assert {len(w.frames) for w in labelled_windows} == {3}
     assert len(lone) == 2
     policy = initial_policy(MICRO, seed=0)
-    kinds = make_batches([*lone, *labelled_windows[:2]], normalizer=normalizer)
+    kinds = make_batches([*lone, *labelled_windows[:2]], normalizer=normalizer, image_size=MICRO.image_size)
     assert {(len(batch.layout), batch.actions_BAD is not None) for batch in kinds} == {(1, False), (3, True)}
     run = replace(STAGE1, color_jitter=False)
 

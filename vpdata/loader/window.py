@@ -1,7 +1,7 @@
 """A stored clip, a start and a window specification enter; one `Window` of frames, actions, state and masks leaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class WindowSpec:
     Attributes:
         num_frames, stride: frames start, start + stride, ... of every camera.
         horizon: actions start, start + 1, ..., start + horizon - 1.
-        height, width: of the frames, in pixels.
+        height, width: of the frames, in pixels; both None for as each camera is stored.
         fit: how frames of another shape get that size, see `vpdata.clips.resize`.
         cameras: those to show, in this order; a clip shows those of them that it has, or its first camera alone where
             it has none of them.
@@ -28,15 +28,18 @@ class WindowSpec:
     num_frames: int
     stride: int
     horizon: int
-    height: int
-    width: int
+    height: int | None
+    width: int | None
     fit: Fit = "crop"
     cameras: tuple[str, ...]
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "stride", "horizon", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is not positive")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} = {value} is not positive")
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are both numbers, or both None")
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras {self.cameras} are not distinct names")
 
@@ -44,6 +47,15 @@ class WindowSpec:
     def span(self) -> int:
         """Frames of an episode that a window reaches over."""
         return max((self.num_frames - 1) * self.stride + 1, self.horizon)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One camera that a window shows, and the size of its frames in pixels."""
+
+    camera: str
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +93,10 @@ class Window:
     source: str
     position: int | None
 
+    def with_frames(self, frames: Mapping[str, NDArray[np.uint8]]) -> "Window":
+        """The same window with other arrays for its frames."""
+        return replace(self, frames=frames)
+
 
 def cut_window(
     dataset: Dataset,
@@ -91,6 +107,7 @@ def cut_window(
     labelled: bool,
     source: str,
     position: int | None = None,
+    into: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> Window:
     """Cuts the window that begins at frame `start` of the clip.
 
@@ -102,33 +119,34 @@ def cut_window(
         labelled: whether to show actions and state.
         source: the name that the window carries.
         position: that the window carries; where a clip has n instructions, it shows number `position % n`.
+        into: arrays to write the frames to, one for each of `window_views`; None for new ones.
 
     Raises:
         VpdataError: the window reaches past the clip although the episode goes on.
-        ShardError: the clip's bytes are damaged.
+        ShardError: the clip's shard is missing, or its bytes are damaged (DamageError).
     """
     if not 0 <= start < clip.span.num_starts:
         raise ValueError(f"start {start} is not in [0, {clip.span.num_starts}) of clip {clip.key}")
     if labelled and not clip.num_actions:
         raise ValueError(f"clip {clip.key} has no actions")
     _check_reach(dataset, clip, start, spec, labelled=labelled)
+    views = window_views(clip, spec)
+    if into is None:
+        into = {view.camera: np.empty((spec.num_frames, view.height, view.width, 3), np.uint8) for view in views}
     wanted = start + spec.stride * np.arange(spec.num_frames)
-    rows, places = np.unique(np.minimum(wanted, clip.num_frames - 1), return_inverse=True)
+    rows = np.minimum(wanted, clip.num_frames - 1)
+    for view in views:
+        _read_frames(dataset, clip, view.camera, rows.tolist(), spec, into[view.camera])
     state = dataset.state(clip) if labelled else None
     actions = dataset.actions(clip) if labelled else None
     instructions = clip.episode.instructions
     return Window(
-        frames={
-            camera: resize(
-                dataset.frames(clip, camera, rows.tolist()), height=spec.height, width=spec.width, fit=spec.fit
-            )[places]
-            for camera in window_cameras(clip, spec.cameras)
-        },
+        frames=into,
         frame_mask=wanted < clip.num_frames,
         actions=None if actions is None else _padded(actions[start : start + spec.horizon], spec.horizon),
         action_mask=np.arange(start, start + spec.horizon) < (clip.num_actions if labelled else 0),
         action_space=clip.episode.action_space if labelled else None,
-        state=None if state is None else state[rows[places]].astype(np.float64),
+        state=None if state is None else state[rows].astype(np.float64),
         state_space=None if state is None else clip.episode.state_space,
         instruction=instructions[(position or 0) % len(instructions)] if instructions else "",
         key=clip.key,
@@ -143,6 +161,27 @@ def window_cameras(clip: Clip, cameras: tuple[str, ...]) -> tuple[str, ...]:
     """The cameras that a window of this clip shows: those of `cameras` that it has, or else its first one alone."""
     stored = tuple(camera.name for camera in clip.episode.cameras)
     return tuple(name for name in cameras if name in stored) or stored[:1]
+
+
+def window_views(clip: Clip, spec: WindowSpec) -> tuple[View, ...]:
+    """What a window of this clip shows, in order."""
+    stored = {camera.name: camera for camera in clip.episode.cameras}
+    return tuple(
+        View(camera=name, height=spec.height or stored[name].height, width=spec.width or stored[name].width)
+        for name in window_cameras(clip, spec.cameras)
+    )
+
+
+def _read_frames(
+    dataset: Dataset, clip: Clip, camera: str, indices: list[int], spec: WindowSpec, out: NDArray[np.uint8]
+) -> None:
+    stored = next(c for c in clip.episode.cameras if c.name == camera)
+    if out.shape[1:3] == (stored.height, stored.width):
+        dataset.frames_into(clip, camera, indices, out)
+        return
+    distinct, places = np.unique(indices, return_inverse=True)
+    frames = dataset.frames(clip, camera, distinct.tolist())
+    out[:] = resize(frames, height=out.shape[1], width=out.shape[2], fit=spec.fit)[places]
 
 
 def _check_reach(dataset: Dataset, clip: Clip, start: int, spec: WindowSpec, *, labelled: bool) -> None:

@@ -241,7 +241,8 @@ def _train(trainer: Trainer, *, as_json: bool) -> None:
             if progress.step % 100 == 0 or progress.step == total:
                 output.say(
                     f"{stage} step {progress.step}/{total}  loss {progress.loss:.4f}  "
-                    f"{progress.windows_per_second:.1f} windows/s  waiting for data {progress.data_wait_share:.0%}"
+                    f"{progress.windows_per_second:.1f} windows/s  waiting for data {progress.data_wait_share:.0%}  "
+                    f"corrupt windows {progress.num_corrupt}"
                 )
 
         trainer.train(report)

@@ -26,7 +26,7 @@ class WindowPrediction:
     """One window beside its prediction.
 
     Attributes:
-        window: as recorded.
+        window: as recorded, its frames of the size that the model sees.
         frames: predicted, camera -> uint8 (F, H, W, 3), None where no video was asked for; frame 0 is predicted too.
         actions: predicted, normalised (A, D), as a robot would execute them: inside the training set's range, 0 where
             that has no width; None for an action-free window or a policy without a trained head.
@@ -122,6 +122,7 @@ def predict_windows(
         normalizer: of a policy with a trained head; None predicts video alone.
         with_video: whether to decode the video.
     """
+    config, device = policy.config, next(policy.parameters()).device
     for labelled in (True, False):
         chosen = [w for w in windows if (w.actions is not None and normalizer is not None) == labelled]
         by_layout: dict[tuple[str, ...], list[Window]] = {}
@@ -130,7 +131,12 @@ def predict_windows(
         for group in by_layout.values():
             for i in range(0, len(group), BATCH_SIZE):
                 part = group[i : i + BATCH_SIZE]
-                (batch,) = make_batches(part, normalizer=normalizer if labelled else None)
+                (batch,) = make_batches(
+                    part,
+                    image_size=config.image_size,
+                    device=device,
+                    normalizer=normalizer if labelled else None,
+                )
                 prediction = predict(
                     policy,
                     batch,
@@ -155,10 +161,10 @@ def _window_seed(seed: int, window: Window) -> int:
 def _split(
     windows: Sequence[Window], batch: Batch, frames: Tensor | None, actions: NDArray[np.float64] | None
 ) -> Iterator[WindowPrediction]:
+    shown, recorded = batch.frames_BVFHWC.cpu().numpy(), batch.actions_BAD
     for i, window in enumerate(windows):
-        recorded = batch.actions_BAD
         yield WindowPrediction(
-            window=window,
+            window=window.with_frames(dict(zip(batch.layout, shown[i], strict=True))),
             frames=None if frames is None else dict(zip(batch.layout, frames[i].numpy(), strict=True)),
             actions=None if actions is None else actions[i],
             recorded_actions=None if actions is None or recorded is None else recorded[i].double().numpy(),

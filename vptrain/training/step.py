@@ -1,4 +1,7 @@
-"""One step's arithmetic: batches in, the loss of a stage out. Every random draw comes from the given generator."""
+"""One step's arithmetic: batches in, the loss of a stage out.
+
+Every random draw comes from the given generator, but for the colour jitter's, which follow from the windows' positions.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vptrain.augment import color_jitter
+from vptrain.augment import color_jitter, jitter_draws
 from vptrain.batch import Batch
 from vptrain.config import RunConfig
 from vptrain.errors import VptrainError
@@ -50,14 +53,16 @@ def window_losses(
         return video_loss(
             policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise, mask_BT=mask_BT
         )
+    targets = _targets(batch, run, drawn.noise.device)
     return joint_loss(
         policy,
         drawn.latents,
         drawn.condition,
-        **_action_targets(batch, run, drawn.noise.device),
+        actions_BAD=targets.actions_BAD,
+        mask_BA=targets.mask_BA,
         sigma_B=drawn.sigma_B,
         noise=drawn.noise,
-        **_action_draws(batch, drawn.sigma_B, run, generator=generator),
+        **_action_draws(targets, drawn.sigma_B, run, generator=generator),
         mask_BT=mask_BT,
         stop_gradient=run.gradient_stop == "paper",
     )
@@ -67,7 +72,8 @@ def window_losses(
 class Features:
     """A batch as the frozen video UNet sees it at one draw of noise; stage 2 may learn from it several times."""
 
-    batch: Batch
+    layout: tuple[str, ...]
+    targets: "_Targets"
     output: UNetOutput
     sigma_B: Tensor
 
@@ -79,21 +85,21 @@ def draw_features(
     """The frozen part of stage 2: encodes, draws noise, and runs the video UNet."""
     drawn = _draw(policy, batch, text=text, run=run, generator=generator)
     output = noisy_features(policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise)
-    return Features(batch=batch, output=output, sigma_B=drawn.sigma_B)
+    targets = _targets(batch, run, drawn.sigma_B.device)
+    return Features(layout=batch.layout, targets=targets, output=output, sigma_B=drawn.sigma_B)
 
 
 def feature_losses(policy: VideoPolicy, features: Features, *, run: RunConfig, generator: torch.Generator) -> Tensor:
     """The trained part of stage 2: (B,) losses of encoder and head, with a new draw of the actions' noise."""
-    draws = _action_draws(features.batch, features.sigma_B, run, generator=generator)
-    targets = _action_targets(features.batch, run, features.sigma_B.device)
+    draws = _action_draws(features.targets, features.sigma_B, run, generator=generator)
     return head_loss(
         policy,
         features.output,
-        layout=features.batch.layout,
-        actions_BAD=targets["actions_BAD"],
+        layout=features.layout,
+        actions_BAD=features.targets.actions_BAD,
         sigma_B=draws["action_sigma_B"],
         action_noise=draws["action_noise"],
-        mask_BA=targets["mask_BA"],
+        mask_BA=features.targets.mask_BA,
     )
 
 
@@ -109,8 +115,8 @@ def _draw(policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig
     """Latents, condition with dropout, and the video's noise."""
     device = next(policy.parameters()).device
     frames = images_to_unit(batch.frames_BVFHWC.to(device))
-    if run.color_jitter:
-        frames = color_jitter(frames, generator=generator)
+    if run.color_jitter and batch.positions is not None:
+        frames = color_jitter(frames, jitter_draws(run.seed, batch.positions, num_cameras=len(batch.layout)))
     latents = policy.encode_video(frames, generator=generator)
     first = frames[:, :, 0]
     condition = policy.encode_condition(
@@ -128,19 +134,29 @@ def _draw(policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig
     return _Draw(latents=latents, condition=condition, sigma_B=sigma, noise=noise)
 
 
-def _action_targets(batch: Batch, run: RunConfig, device: torch.device) -> dict[str, Tensor]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Targets:
+    """The actions to learn, normalised, and false where there is none; on the policy's device."""
+
+    actions_BAD: Tensor
+    mask_BA: Tensor
+
+
+def _targets(batch: Batch, run: RunConfig, device: torch.device) -> _Targets:
     if batch.actions_BAD is None:
         raise VptrainError(f"{run.stage} was given windows without actions.")
-    return {"actions_BAD": batch.actions_BAD.to(device), "mask_BA": batch.action_mask_BA.to(device)}
+    return _Targets(actions_BAD=batch.actions_BAD.to(device), mask_BA=batch.action_mask_BA.to(device))
 
 
-def _action_draws(batch: Batch, sigma_B: Tensor, run: RunConfig, *, generator: torch.Generator) -> dict[str, Tensor]:
+def _action_draws(
+    targets: _Targets, sigma_B: Tensor, run: RunConfig, *, generator: torch.Generator
+) -> dict[str, Tensor]:
     """The actions' noise, and their sigma: the video's, or one of their own where the video's is held high."""
     if run.high_log_sigma_mean is not None:
-        drawn = draw_sigma(len(batch), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
+        drawn = draw_sigma(len(targets.mask_BA), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
         sigma_B = drawn.to(sigma_B.device)
-    shape = _action_targets(batch, run, sigma_B.device)["actions_BAD"].shape
-    return {"action_sigma_B": sigma_B, "action_noise": torch.randn(shape, generator=generator).to(sigma_B.device)}
+    noise = torch.randn(targets.actions_BAD.shape, generator=generator)
+    return {"action_sigma_B": sigma_B, "action_noise": noise.to(sigma_B.device)}
 
 
 def _drop(condition: Condition, run: RunConfig, *, generator: torch.Generator) -> Condition:

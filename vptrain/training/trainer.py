@@ -1,4 +1,7 @@
-"""The training loop of both stages. What it writes: RUN/run.json, RUN/metrics.jsonl and RUN/checkpoints/."""
+"""The training loop of both stages.
+
+What it writes: RUN/run.json, RUN/metrics.jsonl, RUN/checkpoints/, and RUN/corrupt.jsonl where clips are damaged.
+"""
 
 import itertools
 import json
@@ -13,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from vpdata import spaces
-from vpdata.loader.loader import batches
+from vpdata.loader.batch import WindowBatch
+from vpdata.loader.loader import Loader, load
 from vpdata.loader.window import Window, cut_window
 from vpdata.mixture.mixture import Mixture, PlacedClip
 from vptrain.batch import Batch, make_batches, window_spec
@@ -26,6 +30,7 @@ from vptrain.normalize import ActionNormalizer
 from vptrain.training.metrics import MetricsLog
 from vptrain.training.step import draw_features, feature_losses, mean_loss, step_generator, window_losses
 
+LEDGER = "corrupt.jsonl"
 LOG_EVERY = 10
 EVALUATION_WINDOWS = 16
 EVALUATION_SEED = -1
@@ -39,6 +44,7 @@ class Progress:
     loss: float
     windows_per_second: float
     data_wait_share: float
+    num_corrupt: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +60,7 @@ class Trainer:
         mixture_file: where it was read from, for the checkpoints.
         normalizer: of actions; required in stage 2.
         step: steps done.
+        num_corrupt: damaged windows that were replaced by others, since this process began to train.
     """
 
     folder: Path
@@ -65,13 +72,16 @@ class Trainer:
     normalizer: ActionNormalizer | None
     step: int = 0
     optimizer_state: dict[str, Any] | None = None
+    num_corrupt: int = 0
 
     def train(self, report: Callable[[Progress], None]) -> None:
         """Trains to the last step, writing metrics and checkpoints.
 
         Raises:
-            VptrainError: the loss is not finite, or a checkpoint cannot be written.
+            VptrainError: the loss is not finite, a checkpoint cannot be written, or the mixture ends too early.
+            VpdataError: windows cannot be loaded, or too many are damaged.
         """
+        self._check_length()
         if self.run.cpu_threads is not None:
             torch.set_num_threads(self.run.cpu_threads)
         groups = trainable(self.policy, self.run)
@@ -105,6 +115,7 @@ class Trainer:
                     loss=loss,
                     windows_per_second=clock.windows_per_second,
                     data_wait_share=clock.data_wait_share,
+                    num_corrupt=self.num_corrupt,
                 )
             )
 
@@ -117,47 +128,67 @@ class Trainer:
         run = self.run
         size, reuse = (run.reuse_block, run.reuse) if run.stage == "stage2" else (1, 1)
         block, done = divmod(self.step, size * reuse)
-        loaded = clock.waiting(self._windows(first=block * size, last=-(-run.steps // (size * reuse)) * size))
-        for number in itertools.count(block):
-            batches_of = list(itertools.islice(loaded, size))
-            if not batches_of:
-                return
-            prepared = [self._prepare(windows, number * size + i) for i, windows in enumerate(batches_of)]
-            order = [i for turn in range(reuse) for i in self._turn(number, turn, size)]
-            for i in order[done : run.steps - number * size * reuse]:
-                yield prepared[i]
-            done = 0
+        with self._loader(first=block * size, last=self._num_batches()) as loader:
+            loaded = clock.waiting(loader)
+            for number in itertools.count(block):
+                some = enumerate(itertools.islice(loaded, size))  # one by one: the next batch's frames overwrite these
+                prepared = [self._prepare(windows, number * size + i) for i, windows in some]
+                if not prepared:
+                    return
+                self.num_corrupt = loader.num_corrupt
+                order = [i for turn in range(reuse) for i in self._turn(number, turn, size)]
+                for i in order[done : run.steps - number * size * reuse]:
+                    yield prepared[i]
+                done = 0
+
+    def _num_batches(self) -> int:
+        """That all steps of the run need, in whole blocks."""
+        size, reuse = (self.run.reuse_block, self.run.reuse) if self.run.stage == "stage2" else (1, 1)
+        return -(-self.run.steps // (size * reuse)) * size
+
+    def _check_length(self) -> None:
+        needed = self._num_batches() * self.run.batch_size
+        if self.mixture.num_positions is not None and self.mixture.num_positions < needed:
+            raise VptrainError(
+                f"the mixture ends after {self.mixture.num_positions} windows, {self.run.steps} steps need {needed}.",
+                path=self.mixture_file,
+                hint="Train for fewer --steps, or make the mixture with `--exhaustion repeat`.",
+            )
 
     def _turn(self, block: int, turn: int, size: int) -> list[int]:
         generator = step_generator(self.run, block, purpose=f"turn {turn} of block ")
         return [int(i) for i in torch.randperm(size, generator=generator)]
 
-    def _prepare(self, windows: Sequence[Window], number: int) -> Callable[[torch.Generator], Iterator[Tensor]]:
+    def _prepare(self, windows: WindowBatch, number: int) -> Callable[[torch.Generator], Iterator[Tensor]]:
         """What computes the shares of a batch's loss: from the batch, or in stage 2 from its features, made here."""
-        made = self._batches(windows)
+        made, count = self._batches(windows), len(windows.windows)
         arguments: dict[str, Any] = {"text": self.text, "run": self.run}
         if self.run.stage != "stage2":
             return lambda generator: (
-                window_losses(self.policy, batch, **arguments, generator=generator).sum() / len(windows)
-                for batch in made
+                window_losses(self.policy, batch, **arguments, generator=generator).sum() / count for batch in made
             )
         drawing = step_generator(self.run, number, purpose="features of batch ")
         kept = [draw_features(self.policy, batch, **arguments, generator=drawing) for batch in made]
         return lambda generator: (
-            feature_losses(self.policy, features, run=self.run, generator=generator).sum() / len(windows)
-            for features in kept
+            feature_losses(self.policy, features, run=self.run, generator=generator).sum() / count for features in kept
         )
 
-    def _windows(self, *, first: int, last: int) -> Iterator[list[Window]]:
+    def _loader(self, *, first: int, last: int) -> Loader:
         size = self.run.batch_size
-        return batches(
+        return load(
             self.mixture,
             window_spec(self.policy.config),
             batch_size=size,
             start=first * size,
             stop=last * size,
             num_workers=self.run.num_workers,
+            ledger=self.folder / LEDGER,
+            pin=self._device.type == "cuda",
         )
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.policy.parameters()).device
 
     def _update(
         self,
@@ -185,9 +216,14 @@ class Trainer:
         optimizer.step()
         return total
 
-    def _batches(self, windows: Sequence[Window]) -> list[Batch]:
-        normalizer = None if self.run.stage == "stage1" else self.normalizer
-        return make_batches(windows, normalizer=normalizer, padding=self.run.padding)
+    def _batches(self, windows: WindowBatch | Sequence[Window]) -> list[Batch]:
+        return make_batches(
+            windows,
+            image_size=self.policy.config.image_size,
+            device=self._device,
+            normalizer=None if self.run.stage == "stage1" else self.normalizer,
+            padding=self.run.padding,
+        )
 
     def _rate(self) -> float:
         rate = self.run.learning_rate
@@ -247,7 +283,7 @@ class _Clock:
         self._waited = 0.0
         self._windows = 0
 
-    def waiting(self, source: Iterator[list[Window]]) -> Iterator[list[Window]]:
+    def waiting(self, source: Iterator[WindowBatch]) -> Iterator[WindowBatch]:
         """Passes windows on and measures the waits for them."""
         while True:
             asked = time.monotonic()

@@ -23,7 +23,7 @@ def condition_of(policy: VideoPolicy, batch: Batch, text: CachedText) -> Conditi
 
 @pytest.fixture
 def batches(any_windows: list[Window]) -> list[Batch]:
-    return make_batches(any_windows)
+    return make_batches(any_windows, image_size=MICRO.image_size)
 
 
 def test_time_is_one_frame_and_then_every_camera(policy: VideoPolicy, batches: list[Batch], text: CachedText) -> None:

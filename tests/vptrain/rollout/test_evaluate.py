@@ -84,7 +84,9 @@ def test_every_window_is_predicted_once_whatever_it_shows(
         return list(given)
 
     got = predicted(normalizer, with_video=True)
-    assert sorted(id(p.window) for p in got) == sorted(map(id, any_windows))
+    assert sorted(p.window.position for p in got) == [window.position for window in any_windows]
+    for p in got:
+        assert all(f.shape == (MICRO.num_frames, 64, 64, 3) for f in p.window.frames.values())
     assert any(p.actions is None for p in got)
     for prediction in got:
         assert (prediction.actions is not None) == (prediction.window.actions is not None)
@@ -107,7 +109,7 @@ def test_a_window_is_predicted_alike_among_others_and_alone(
             normalizer=normalizer,
             with_video=False,
         )
-        assert last.window is windows[-1]
+        assert last.window.position == windows[-1].position
         assert last.actions is not None
         return last.actions
 

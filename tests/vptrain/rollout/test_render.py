@@ -18,6 +18,7 @@ TILE = 128
 def prediction(labelled_windows: list[Window]) -> WindowPrediction:
     """A recorded window beside a prediction that is its negative."""
     window = labelled_windows[0]
+    window = window.with_frames({camera: view[:, ::2, ::2] for camera, view in window.frames.items()})
     frames: dict[str, NDArray[np.uint8]] = {camera: 255 - view for camera, view in window.frames.items()}
     return WindowPrediction(window=window, frames=frames, actions=None, recorded_actions=None)
 

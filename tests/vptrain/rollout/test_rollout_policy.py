@@ -21,7 +21,7 @@ Predict = Callable[..., Prediction]
 
 @pytest.fixture(scope="module")
 def batch(labelled_windows: list[Window]) -> Batch:
-    (made,) = make_batches(labelled_windows[:2])
+    (made,) = make_batches(labelled_windows[:2], image_size=MICRO.image_size)
     return made
 
 

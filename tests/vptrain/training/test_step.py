@@ -37,7 +37,7 @@ def test_the_mean_loss_is_over_windows(
     normalizer: ActionNormalizer,
     run: RunConfig,
 ) -> None:
-    (batch,) = make_batches(labelled_windows, normalizer=normalizer)
+    (batch,) = make_batches(labelled_windows, normalizer=normalizer, image_size=MICRO.image_size)
     with torch.no_grad():
         each = window_losses(policy, batch, text=text, run=run, generator=step_generator(STAGE1, 0))
         mean = mean_loss(policy, [batch], text=text, run=run, generator=step_generator(STAGE1, 0))
@@ -50,7 +50,7 @@ def test_the_mean_loss_is_over_windows(
 def test_batches_of_several_layouts_count_by_their_windows(
     policy: VideoPolicy, any_windows: list[Window], text: CachedText
 ) -> None:
-    batches = make_batches(any_windows)
+    batches = make_batches(any_windows, image_size=MICRO.image_size)
     generator = step_generator(STAGE1, 0)
     each = [window_losses(policy, batch, text=text, run=STAGE1, generator=generator) for batch in batches]
     mean = mean_loss(policy, batches, text=text, run=STAGE1, generator=step_generator(STAGE1, 0))
@@ -60,7 +60,7 @@ def test_batches_of_several_layouts_count_by_their_windows(
 def test_stages_with_actions_refuse_windows_without(
     policy: VideoPolicy, labelled_windows: list[Window], text: CachedText
 ) -> None:
-    (batch,) = make_batches(labelled_windows)
+    (batch,) = make_batches(labelled_windows, image_size=MICRO.image_size)
     for run in (STAGE2, JOINT):
         with pytest.raises(VptrainError, match=f"{run.stage} was given windows without actions"):
             window_losses(policy, batch, text=text, run=run, generator=step_generator(run, 0))
@@ -72,7 +72,7 @@ def test_dropping_hides_text_and_first_frames(
     policy: VideoPolicy, labelled_windows: list[Window], text: CachedText, rate: float, drop: str
 ) -> None:
     run = replace(NO_JITTER, drop_rate=rate, drop=drop)
-    (batch,) = make_batches(labelled_windows)
+    (batch,) = make_batches(labelled_windows, image_size=MICRO.image_size)
     other = replace(batch, instructions=("pour the milk",) * 6)
 
     def losses(of: Batch) -> Tensor:
@@ -86,7 +86,7 @@ def test_half_of_the_clips_are_dropped_whole(
     policy: VideoPolicy, labelled_windows: list[Window], text: CachedText
 ) -> None:
     seen: dict[str, list[Tensor]] = {"clip": [], "frame": []}
-    (batch,) = make_batches([labelled_windows[0]] * 16)
+    (batch,) = make_batches([labelled_windows[0]] * 16, image_size=MICRO.image_size)
 
     class Spy(VideoPolicy):
         """Notes the conditions that would reach the network."""
@@ -119,7 +119,7 @@ def test_frames_past_the_episodes_end_do_not_count(labelled_windows: list[Window
     short = replace(labelled_windows[0], frame_mask=np.array([True, True, False]))
 
     def loss(window: Window) -> float:
-        (batch,) = make_batches([window])
+        (batch,) = make_batches([window], image_size=MICRO.image_size)
         run = replace(NO_JITTER, drop_rate=0.0)
         return window_losses(policy, batch, text=text, run=run, generator=step_generator(run, 0)).item()
 

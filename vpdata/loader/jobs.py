@@ -1,0 +1,90 @@
+"""What the loader's process and its workers say to each other: jobs go in, answers come back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpdata.loader.window import View, Window, WindowSpec, cut_window
+from vpdata.schema import Clip
+from vpdata.shards.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a worker needs to know once."""
+
+    datasets: tuple[Dataset, ...]
+    spec: WindowSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in a slot's memory one view goes: uint8 (num_frames, height, width, 3) from byte `offset` on."""
+
+    view: View
+    offset: int
+
+    def array(self, memory: NDArray[np.uint8], *, num_frames: int) -> NDArray[np.uint8]:
+        """That part of the memory."""
+        shape = (num_frames, self.view.height, self.view.width, 3)
+        return np.ndarray(shape, np.uint8, memory, self.offset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One window to load.
+
+    Attributes:
+        number: of the job, never used twice.
+        position, attempt: which window this is; attempts after 0 replace corrupt ones.
+        dataset: place in `Setup.datasets`.
+        clip, start, labelled, source: as `cut_window` takes them.
+        slot: whose memory gets the frames; None: they come with the answer.
+        places: where in that memory.
+    """
+
+    number: int
+    position: int
+    attempt: int
+    dataset: int
+    clip: Clip
+    start: int
+    labelled: bool
+    source: str
+    slot: int | None
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """From now on `slot` is memory `number` of `size` bytes, whose descriptor follows."""
+
+    slot: int
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a job: its window (without frames where they lie in a slot), or why there is none."""
+
+    number: int
+    result: Window | Exception
+
+
+def do(job: Job, setup: Setup, memory: NDArray[np.uint8] | None) -> Window:
+    """Loads one window; `memory` is its slot's, None where it has none. Raises what `cut_window` raises."""
+    into = None
+    if memory is not None:
+        into = {place.view.camera: place.array(memory, num_frames=setup.spec.num_frames) for place in job.places}
+    return cut_window(
+        setup.datasets[job.dataset],
+        job.clip,
+        job.start,
+        setup.spec,
+        labelled=job.labelled,
+        source=job.source,
+        position=job.position,
+        into=into,
+    )
