@@ -20,6 +20,7 @@ import pytest
 from vpdata.errors import ShardError, SourceError, VpdataError
 from vpdata.ingest import IngestOptions, ingest, make_plan
 from vpdata.shards.dataset import Dataset
+from vpdata.shards.staging import Staging
 from vpdata.shards.validate import validate
 
 CLOSE = "v0.1/single_stage/kitchen_drawer/CloseDrawer/demo_gentex_im128_randcams.hdf5"
@@ -231,12 +232,49 @@ def test_a_file_too_large_for_the_disk(robocasa: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_disk_that_is_full_when_the_index_is_written(
+    robocasa: Path, reference: dict[str, bytes], tmp_path: Path
+) -> None:
+    fill_up = """
+import resource, sys
+def hook(event, args):
+    if event == "open" and str(args[0]).endswith("index.parquet.partial"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+sys.addaudithook(hook)
+sys.argv = ["vpdata", *sys.argv[1:]]
+from vpdata.cli.app import main
+main()
+"""
+    out = tmp_path / "out"
+    done = run([sys.executable, "-c", fill_up, *command(robocasa, out)[3:]])
+    assert done.returncode == 1
+    assert "cannot write (File too large)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in out.iterdir()] == [".ingest"]
+    assert not list(out.rglob("*.partial"))
+    assert run(command(robocasa, out)).returncode == 0
+    assert contents(out) == reference
+
+
+def test_an_ingest_waits_for_the_workers_of_a_killed_one(
+    robocasa: Path, reference: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    (out / ".ingest").mkdir(parents=True)
+    with Staging(out).working():
+        monkeypatch.setattr("vpdata.ingest.staging.ORPHAN_SECONDS", 0.1)
+        with pytest.raises(VpdataError, match="workers of an ingest that was killed are still writing"):
+            ingest("robocasa", [robocasa], out, OPTIONS)
+    ingest("robocasa", [robocasa], out, OPTIONS)
+    assert contents(out) == reference
+
+
 def test_two_ingests_into_one_folder(robocasa: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / ".ingest").mkdir(parents=True)
     with (out / ".ingest" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(VpdataError, match="another ingest is writing to this folder"):
+        with pytest.raises(VpdataError, match="another command is writing to this folder"):
             ingest("robocasa", [robocasa], out, OPTIONS)
     ingest("robocasa", [robocasa], out, OPTIONS)  # the lock file is still there, its owner is gone
     assert contents(out) == reference

@@ -49,5 +49,17 @@ class ShardError(VpdataError):
     """A shard, index or manifest is missing, damaged, or of another format version."""
 
 
+class DamageError(ShardError):
+    """The bytes of one clip are not those that were written, or do not decode; the other clips may be whole."""
+
+
+class LoaderError(VpdataError):
+    """A window cannot be loaded, or too many could not."""
+
+
 class MixtureError(VpdataError):
     """A mixture file is wrong or no longer matches its data sets."""
+
+
+class EndOfStream(MixtureError):
+    """The position lies behind the last one of a mixture that does not repeat."""

@@ -62,7 +62,7 @@ def one_window(config: ModelConfig) -> Batch:
             labelled=True,
             source="robocasa",
         )
-        (batch,) = make_batches([window] * NUM_COPIES, normalizer=normalizer)
+        (batch,) = make_batches([window] * NUM_COPIES, image_size=config.image_size, normalizer=normalizer)
     return batch
 
 

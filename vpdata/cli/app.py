@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vpdata import __version__
-from vpdata.cli import info, ingest, mix, output, preview, validate
+from vpdata.cli import cache, decoders, info, ingest, mix, output, preview, repair, validate
 
 app = typer.Typer(
     name="vpdata",
@@ -18,8 +18,11 @@ app = typer.Typer(
 app.command(epilog=ingest.EPILOG)(ingest.ingest)
 app.command(epilog=info.EPILOG)(info.info)
 app.command(epilog=validate.EPILOG)(validate.validate)
+app.command(epilog=repair.EPILOG)(repair.repair)
 app.command(epilog=mix.EPILOG)(mix.mix)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=decoders.EPILOG)(decoders.decoders)
+app.command(epilog=cache.EPILOG)(cache.cache)
 
 
 def _print_version(wanted: bool) -> None:

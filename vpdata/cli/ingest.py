@@ -25,6 +25,8 @@ Examples:
 
 `vpdata ingest video recordings/ --out clips --fps 20 --size 96x128 --fit pad --on-error skip`
 
+`vpdata ingest folder takes/ --out takes_data --resample --tolerance-seconds 0.05`
+
 Run the same command again after an interruption: finished shards are kept.
 """
 
@@ -60,6 +62,13 @@ def ingest(
     codec: Annotated[str, typer.Option(help=f"One of {', '.join(codecs.NAMES)}; ffv1 is lossless.")] = "h264",
     filter_key: Annotated[str | None, typer.Option(help="Only the demos listed under mask/KEY.")] = None,
     instruction: Annotated[str | None, typer.Option(help="Replaces the recordings' language.")] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="folder: bring cameras and rows that are not in step to one clock.")
+    ] = False,
+    tolerance_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="folder: how far a frame or row may be from its tick; half a period otherwise."),
+    ] = None,
     on_error: Annotated[
         OnError, typer.Option(help="At an unusable episode: fail, or skip it and list it in the manifest.")
     ] = "fail",
@@ -83,6 +92,8 @@ def ingest(
             fps=fps,
             filter_key=filter_key,
             instruction=instruction,
+            resample=resample,
+            tolerance_seconds=tolerance_seconds,
         ),
         clip=ClipOptions(codec=codec, height=height, width=width, fit=fit),
         clip_starts=clip_starts,

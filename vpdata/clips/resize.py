@@ -1,5 +1,6 @@
 """RGB frames in, RGB frames of another size out."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -8,6 +9,34 @@ from PIL import Image
 
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How a frame gets another size: its rows [top, bottom) and columns [left, right) are scaled to height × width.
+
+    The result stands in the middle, half a pixel up and left at most, between black bars where it is smaller.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    height: int
+    width: int
+
+
+def placement(recorded_height: int, recorded_width: int, *, height: int, width: int, fit: Fit) -> Placement:
+    """Where a frame of the recorded size goes in one of `height` × `width`; see `resize`."""
+    crop_height, crop_width, inner_height, inner_width = recorded_height, recorded_width, height, width
+    if fit == "crop":
+        crop_height, crop_width = _largest_inside(recorded_height, recorded_width, aspect=width / height)
+    if fit == "pad":
+        inner_height, inner_width = _largest_inside(height, width, aspect=recorded_width / recorded_height)
+    top, left = (recorded_height - crop_height) // 2, (recorded_width - crop_width) // 2
+    return Placement(
+        top=top, bottom=top + crop_height, left=left, right=left + crop_width, height=inner_height, width=inner_width
+    )
 
 
 def resize(frames: NDArray[np.uint8], *, height: int, width: int, fit: Fit) -> NDArray[np.uint8]:
@@ -22,21 +51,17 @@ def resize(frames: NDArray[np.uint8], *, height: int, width: int, fit: Fit) -> N
     Returns:
         RGB (T, height, width, 3).
     """
-    recorded_height, recorded_width = frames.shape[1:3]
-    if (recorded_height, recorded_width) == (height, width):
+    if frames.shape[1:3] == (height, width):
         return frames
-    if fit == "crop":
-        crop_height, crop_width = _largest_inside(recorded_height, recorded_width, aspect=width / height)
-        top, left = (recorded_height - crop_height) // 2, (recorded_width - crop_width) // 2
-        return _scale(frames[:, top : top + crop_height, left : left + crop_width], height=height, width=width)
-    if fit == "pad":
-        inner_height, inner_width = _largest_inside(height, width, aspect=recorded_width / recorded_height)
-        top, left = (height - inner_height) // 2, (width - inner_width) // 2
-        out = np.zeros((len(frames), height, width, 3), np.uint8)
-        inner = _scale(frames, height=inner_height, width=inner_width)
-        out[:, top : top + inner_height, left : left + inner_width] = inner
-        return out
-    return _scale(frames, height=height, width=width)
+    place = placement(*frames.shape[1:3], height=height, width=width, fit=fit)
+    shown = frames[:, place.top : place.bottom, place.left : place.right]
+    if (place.height, place.width) == (height, width):
+        return _scale(shown, height=height, width=width)
+    top, left = (height - place.height) // 2, (width - place.width) // 2
+    out = np.zeros((len(frames), height, width, 3), np.uint8)
+    inner = _scale(shown, height=place.height, width=place.width)
+    out[:, top : top + place.height, left : left + place.width] = inner
+    return out
 
 
 def _largest_inside(height: int, width: int, *, aspect: float) -> tuple[int, int]:

@@ -7,7 +7,8 @@ shard that was finished, and ends with the same bytes.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vpdata import __version__
@@ -23,16 +24,26 @@ from vpdata.ingest.plan import (
     nothing_left,
 )
 from vpdata.ingest.pool import run
-from vpdata.ingest.staging import STAGING, Journal, Staging, existing, locked
 from vpdata.ingest.worker import Failure, Task, shard_key
 from vpdata.schema import Clip
+from vpdata.shards.arrays import merged
+from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.index import to_parquet
 from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo, Skipped
+from vpdata.shards.staging import STAGING, Journal, Staging, existing, locked
 from vpdata.stats import ArrayStatistics
 
 __all__ = ["IngestOptions", "OnError", "Plan", "execute", "existing", "ingest", "make_plan", "up_to_date"]
 
 Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A finished shard as the manifest needs it; where its members lie stays in the journal on disk."""
+
+    info: ShardInfo
+    statistics: Mapping[str, ArrayStatistics]
 
 
 def ingest(
@@ -83,6 +94,9 @@ def up_to_date(plan: Plan, out: Path) -> Manifest | None:
         if not path.is_file() or path.stat().st_size != size:
             hint = f"Run `vpdata validate {out}`, or ingest into a new folder."
             raise ShardError("is missing or cut off, though the data set is finished.", path=path, hint=hint)
+    if manifest.dropped:
+        what = f"the data set was finished, but a repair has since dropped {len(manifest.dropped)} damaged clips."
+        raise ShardError(what, path=out, hint="Ingest into a new folder to have them again.")
     if plan.on_error == "fail" and manifest.skipped:
         what = f"the data set is finished but left out {len(manifest.skipped)} recordings."
         raise ShardError(what, path=out, hint="Accept that with `--on-error skip`, or ingest into a new folder.")
@@ -100,7 +114,8 @@ def execute(plan: Plan, out: Path, *, workers: int | None = None, progress: Prog
             return manifest
         staging.keep_only({shard.name for shard in plan.shards})
         try:
-            return _encode_and_publish(plan, staging, workers=workers or os.cpu_count() or 1, progress=progress)
+            with full_disk_as_error(out):
+                return _encode_and_publish(plan, staging, workers=workers or os.cpu_count() or 1, progress=progress)
         except VpdataError as error:
             finished = f"{staging.num_finished()} of {len(plan.shards)} shards are finished"
             resume = f"{finished}; the same command goes on from there." if staging.num_finished() else None
@@ -113,7 +128,7 @@ def _encode_and_publish(plan: Plan, staging: Staging, *, workers: int, progress:
     kept = plan
     skipped = list(plan.skipped)
     while True:
-        journals, failures = _encode(kept, staging, workers=workers, progress=progress)
+        finished, failures = _encode(kept, staging, workers=workers, progress=progress)
         if not failures:
             break
         skipped.extend(
@@ -124,23 +139,22 @@ def _encode_and_publish(plan: Plan, staging: Staging, *, workers: int, progress:
         if not kept.shards:
             raise nothing_left(skipped)
         staging.keep_only({shard.name for shard in kept.shards})
-    clips = [clip for shard in kept.shards for clip in _indexed(shard, journals[shard.name], plan.options)]
-    index = to_parquet(clips)
-    manifest = _manifest(plan, kept, journals, clips, index, skipped)
+    index = to_parquet(_indexed(kept, staging))
+    manifest = _manifest(plan, kept, finished, index, skipped)
     staging.publish([shard.name for shard in kept.shards], index=index, manifest=manifest.to_bytes())
     return manifest
 
 
 def _encode(
     plan: Plan, staging: Staging, *, workers: int, progress: Progress
-) -> tuple[dict[str, Journal], list[Failure]]:
-    """The journals of all shards by name, and the episodes that failed, in the order of the plan."""
-    journals: dict[str, Journal] = {}
+) -> tuple[dict[str, Finished], list[Failure]]:
+    """The finished shards by name, and the episodes that failed, in the order of the plan."""
+    finished: dict[str, Finished] = {}
     tasks: list[Task] = []
     for shard in plan.shards:
         journal = staging.finished(shard.name, key=shard_key(shard, plan.options))
         if journal is not None:
-            journals[shard.name] = journal
+            finished[shard.name] = _finished(shard, journal)
             progress(shard.camera_frames)
             continue
         keep_going = plan.on_error == "skip"
@@ -149,62 +163,60 @@ def _encode(
         )
     failures: dict[str, Failure] = {}
     for task, outcome in zip(tasks, run(tasks, workers=workers, progress=progress), strict=True):
-        if outcome.journal is not None:
-            journals[task.shard.name] = outcome.journal
+        if not outcome.failures:
+            finished[task.shard.name] = _finished(task.shard, staging.journal(task.shard.name))
         for failure in outcome.failures:
             failures.setdefault(failure.clip.episode.content_digest, failure)
-    return journals, list(failures.values())
+    return finished, list(failures.values())
 
 
-def _indexed(shard: PlannedShard, journal: Journal, options: IngestOptions) -> Iterable[Clip]:
-    for clip, members in zip(shard.clips, journal.members, strict=True):
-        yield Clip(
-            key=clip.key,
-            shard=shard.name,
-            episode=options.clip.stored(clip.episode),
-            span=clip.span,
-            num_actions=num_actions_in(clip.episode, clip.span),
-            codec=options.clip.codec,
-            members=members,
-        )
+def _finished(shard: PlannedShard, journal: Journal) -> Finished:
+    num_frames = sum(clip.span.stop - clip.span.start for clip in shard.clips)
+    info = ShardInfo(
+        name=shard.name,
+        size=journal.size,
+        sha256=journal.sha256,
+        num_clips=len(shard.clips),
+        num_frames=num_frames,
+    )
+    return Finished(info=info, statistics=journal.statistics)
+
+
+def _indexed(plan: Plan, staging: Staging) -> Iterator[Clip]:
+    """The records of all clips in order, those of one shard at a time."""
+    options = plan.options.clip
+    for shard in plan.shards:
+        for clip, members in zip(shard.clips, staging.journal(shard.name).members, strict=True):
+            yield Clip(
+                key=clip.key,
+                shard=shard.name,
+                episode=options.stored(clip.episode),
+                span=clip.span,
+                num_actions=num_actions_in(clip.episode, clip.span),
+                codec=options.codec,
+                members=members,
+            )
 
 
 def _manifest(
-    plan: Plan,
-    kept: Plan,
-    journals: Mapping[str, Journal],
-    clips: Sequence[Clip],
-    index: bytes,
-    skipped: Sequence[Skipped],
+    plan: Plan, kept: Plan, finished: Mapping[str, Finished], index: bytes, skipped: Sequence[Skipped]
 ) -> Manifest:
     episodes = kept.episodes
-    statistics: dict[str, ArrayStatistics] = {}
-    for shard in kept.shards:
-        for space, found in sorted(journals[shard.name].statistics.items()):
-            statistics[space] = statistics[space].merge(found) if space in statistics else found
-    frames = {shard.name: sum(clip.span.stop - clip.span.start for clip in shard.clips) for shard in kept.shards}
+    shards = [finished[shard.name] for shard in kept.shards]
+    clips = [clip for shard in kept.shards for clip in shard.clips]
     return Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
         source=plan.source,
         options=plan.options.to_json(),
         plan_digest=plan.digest(),
-        shards=tuple(
-            ShardInfo(
-                name=shard.name,
-                size=journals[shard.name].size,
-                sha256=journals[shard.name].sha256,
-                num_clips=len(shard.clips),
-                num_frames=frames[shard.name],
-            )
-            for shard in kept.shards
-        ),
+        shards=tuple(shard.info for shard in shards),
         index=FileInfo(name=INDEX_NAME, size=len(index), sha256=hashlib.sha256(index).hexdigest()),
         num_episodes=len(episodes),
         num_clips=len(clips),
-        num_frames=sum(frames.values()),
-        num_labelled_clips=sum(clip.num_actions > 0 for clip in clips),
+        num_frames=sum(shard.info.num_frames for shard in shards),
+        num_labelled_clips=sum(num_actions_in(clip.episode, clip.span) > 0 for clip in clips),
         duration_seconds=sum(episode.num_frames / episode.fps for episode in episodes),
-        statistics=dict(sorted(statistics.items())),
+        statistics=merged(shard.statistics for shard in shards),
         skipped=tuple(skipped),
     )

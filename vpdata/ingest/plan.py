@@ -6,6 +6,7 @@ The plan is a pure function of the recordings and the options. Nothing is decode
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from vpdata.clips.span import CLIP_STARTS, WINDOW_SPAN, plan_spans
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode, Span
 from vpdata.shards.manifest import FORMAT_VERSION, Skipped
-from vpdata.sources import SourceFile, SourceOptions
+from vpdata.sources import Source, SourceFile, SourceOptions
 
 OnError = Literal["fail", "skip"]
 SHARD_FRAMES = 20_000
@@ -37,11 +38,14 @@ class IngestOptions:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
+        tolerance = self.source.tolerance_seconds
         return {
             "cameras": dict(sorted(self.source.cameras.items())),
             "fps": self.source.fps,
             "filter_key": self.source.filter_key,
             "instruction": self.source.instruction,
+            **({"resample": True} if self.source.resample else {}),
+            **({} if tolerance is None else {"tolerance_seconds": tolerance}),
             "codec": self.clip.codec,
             "height": self.clip.height,
             "width": self.clip.width,
@@ -195,12 +199,9 @@ def _describe(
     progress: Callable[[int], object],
 ) -> Iterator[tuple[SourceFile, Episode]]:
     source = sources.load(source_name)
+    files = [file for path in paths for file in source.find(path)]
     seen: dict[str, Episode] = {}
-    for file in [file for path in paths for file in source.find(path)]:
-        try:
-            found = list(source.episodes(file, options))
-        except SourceError as error:
-            found = [error]
+    for file, found in _read_all(source, files, options):
         for item in found:
             problem = item if isinstance(item, VpdataError) else _duplicate(file, item, seen)
             if problem is None:
@@ -212,6 +213,24 @@ def _describe(
             else:
                 raise problem
         progress(1)
+
+
+def _read_all(
+    source: Source, files: Sequence[SourceFile], options: SourceOptions
+) -> Iterator[tuple[SourceFile, list[Episode | VpdataError]]]:
+    """What each file holds, in order. Files are read by several threads: most of the time goes into their SHA-256."""
+
+    def read(file: SourceFile) -> list[Episode | VpdataError]:
+        try:
+            return list(source.episodes(file, options))
+        except SourceError as error:
+            return [error]
+
+    pool = ThreadPoolExecutor()
+    try:
+        yield from zip(files, pool.map(read, files), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _duplicate(file: SourceFile, episode: Episode, seen: dict[str, Episode]) -> SourceError | None:

@@ -1,15 +1,14 @@
 """One planned shard in, a finished shard in the staging folder out; runs in a process of its own."""
 
-import errno
-import io
 import multiprocessing
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import groupby
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import av
@@ -17,20 +16,22 @@ import numpy as np
 import PIL
 
 from vpdata import __version__, sources
-from vpdata.clips.encode import ACTIONS, STATE, encode_clip
+from vpdata.clips.encode import encode_clip
 from vpdata.errors import VpdataError
 from vpdata.ingest.plan import IngestOptions, PlannedClip, PlannedShard, content_key
-from vpdata.ingest.staging import Journal, Staging
+from vpdata.shards.arrays import add_rows
+from vpdata.shards.files import full_disk_as_error
+from vpdata.shards.staging import Journal, Staging
 from vpdata.shards.tar import write_shard
 from vpdata.stats import ArrayStatistics
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 VERSIONS = {
     "vpdata": __version__,
     "av": av.__version__,
     "ffmpeg": av.library_versions,
     "numpy": np.__version__,
     "pillow": PIL.__version__,
+    "simplejpeg": version("simplejpeg"),
 }
 
 
@@ -55,9 +56,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The journal of a finished shard, or None where episodes failed and nothing was written."""
+    """How a task ended: the shard is finished and journaled, or episodes failed and nothing was written."""
 
-    journal: Journal | None
     failures: tuple[Failure, ...]
 
 
@@ -73,17 +73,24 @@ def work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         task: Task = connection.recv()
-        try:
-            connection.send(encode_shard(task, progress=connection.send))
-        except VpdataError as error:
-            connection.send(error)
+        with Staging(task.out).working():
+            if not _parent().is_alive():  # or a later ingest could have found nobody working, and begun
+                return
+            try:
+                connection.send(encode_shard(task, progress=connection.send))
+            except VpdataError as error:
+                connection.send(error)
 
 
 def _end_with_parent() -> None:
+    _parent().join()
+    os._exit(1)
+
+
+def _parent() -> BaseProcess:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+    return parent
 
 
 def shard_key(shard: PlannedShard, options: IngestOptions) -> str:
@@ -101,24 +108,19 @@ def encode_shard(task: Task, *, progress: Callable[[int], object]) -> Outcome:
     failures: list[Failure] = []
     statistics: dict[str, ArrayStatistics] = {}
     try:
-        written = write_shard(staging.folder / task.shard.name, _contents(task, failures, statistics, progress))
-        journal = Journal(
-            key=shard_key(task.shard, task.options),
-            size=written.size,
-            sha256=written.sha256,
-            members=written.members,
-            statistics=statistics,
-        )
-        staging.record(task.shard.name, journal)
+        with full_disk_as_error(task.out):
+            written = write_shard(staging.folder / task.shard.name, _contents(task, failures, statistics, progress))
+            journal = Journal(
+                key=shard_key(task.shard, task.options),
+                size=written.size,
+                sha256=written.sha256,
+                members=written.members,
+                statistics=statistics,
+            )
+            staging.record(task.shard.name, journal)
     except _Abandoned:
-        return Outcome(journal=None, failures=tuple(failures))
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        free = shutil.disk_usage(task.out).free
-        what = f"cannot write ({os.strerror(error.errno)}): {free / 1e6:.0f} MB are free."
-        raise VpdataError(what, path=task.out, hint="Make room.") from error
-    return Outcome(journal=journal, failures=())
+        return Outcome(failures=tuple(failures))
+    return Outcome(failures=())
 
 
 def _contents(
@@ -134,7 +136,7 @@ def _contents(
             with source.open(clips[0].file, clips[0].episode, task.options.source) as reader:
                 for clip in clips:
                     members = encode_clip(reader, clip.episode, clip.span, task.options.clip, tool_version=__version__)
-                    _add_statistics(statistics, clip, members)
+                    add_rows(statistics, clip.episode, clip.span, members)
                     yield clip.key, members
                     progress(clip.camera_frames)
         except VpdataError as error:
@@ -143,12 +145,3 @@ def _contents(
                 break
     if failures:
         raise _Abandoned
-
-
-def _add_statistics(statistics: dict[str, ArrayStatistics], clip: PlannedClip, members: Mapping[str, bytes]) -> None:
-    """Adds the rows that this clip owns; those that the next clip repeats are counted there."""
-    for name, space in ((ACTIONS, clip.episode.action_space), (STATE, clip.episode.state_space)):
-        if name in members and space is not None:
-            rows = np.load(io.BytesIO(members[name]), allow_pickle=False)[: clip.span.num_starts]
-            found = ArrayStatistics.of(rows)
-            statistics[space] = statistics[space].merge(found) if space in statistics else found
