@@ -262,7 +262,7 @@ def test_an_ingest_waits_for_the_workers_of_a_killed_one(
     out = tmp_path / "out"
     (out / ".ingest").mkdir(parents=True)
     with Staging(out).working():
-        monkeypatch.setattr("vpdata.ingest.staging.ORPHAN_SECONDS", 0.1)
+        monkeypatch.setattr("vpdata.shards.staging.ORPHAN_SECONDS", 0.1)
         with pytest.raises(VpdataError, match="workers of an ingest that was killed are still writing"):
             ingest("robocasa", [robocasa], out, OPTIONS)
     ingest("robocasa", [robocasa], out, OPTIONS)

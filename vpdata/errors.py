@@ -57,6 +57,10 @@ class LoaderError(VpdataError):
     """A window cannot be loaded, or too many could not."""
 
 
+class SetError(VpdataError):
+    """A data set cannot be made from others as asked."""
+
+
 class MixtureError(VpdataError):
     """A mixture file is wrong or no longer matches its data sets."""
 

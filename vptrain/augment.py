@@ -28,18 +28,26 @@ def color_jitter(frames_BVFCHW: Tensor, draws_BV4: Tensor) -> Tensor:
     A draw of 0 is the least amount and one near 1 the greatest, in that order. Contrast is about the mean grey level of
     the camera's frames; the hue turns in the YIQ plane.
     """
+    B, V, F = frames_BVFCHW.shape[:3]
     signed = draws_BV4.to(frames_BVFCHW) * 2 - 1
     amounts = signed * signed.new_tensor([BRIGHTNESS, CONTRAST, SATURATION, HUE])
-    brightness, contrast, saturation = (1 + amounts[..., :3])[..., None, None, None, None].unbind(2)
-    x = (frames_BVFCHW + 1) / 2 * brightness
-    luma = torch.tensor(_LUMA, device=x.device, dtype=x.dtype)
-    grey = torch.einsum("bvfchw,c->bvfhw", x, luma)[:, :, :, None]
-    mean = grey.mean(dim=(2, 3, 4, 5), keepdim=True)
-    x = mean + (x - mean) * contrast
-    grey = mean + (grey - mean) * contrast
-    x = grey + (x - grey) * saturation
-    x = torch.einsum("bvij,bvfjhw->bvfihw", _hue_matrices(amounts[..., 3]), x)
-    return x.clamp(0, 1) * 2 - 1
+    brightness, contrast, saturation = (1 + amounts[..., :3]).unbind(-1)
+    luma = signed.new_tensor(_LUMA)
+    mean_BV = (frames_BVFCHW.mean(dim=(2, 4, 5)) + 1) / 2 @ luma * brightness
+    # Up to the clamp every step is affine in a pixel's colour x in [0, 1], so all are one: y = matrix x + offset.
+    keep, mix = saturation[..., None, None], (1 - saturation)[..., None, None]
+    chroma = _hue_matrices(amounts[..., 3]) @ (keep * torch.eye(3).to(luma) + mix * luma.expand(3, 3))
+    matrix = chroma * (brightness * contrast)[..., None, None]
+    offset = chroma.sum(-1) * ((1 - contrast) * mean_BV)[..., None]
+    offset = matrix.sum(-1) + 2 * offset - 1  # the same for pixels in [-1, 1]
+    pixels = frames_BVFCHW.reshape(B * V * F, 3, -1)
+    jittered = torch.baddbmm(_each_frame(offset, F).reshape(-1, 3, 1), _each_frame(matrix, F), pixels)
+    return jittered.clamp_(-1, 1).reshape(frames_BVFCHW.shape)
+
+
+def _each_frame(values_BV: Tensor, num_frames: int) -> Tensor:
+    """(B * V * num_frames, ...): each camera's value for each of its frames."""
+    return values_BV.flatten(0, 1).repeat_interleave(num_frames, dim=0)
 
 
 def _hue_matrices(turns_BV: Tensor) -> Tensor:

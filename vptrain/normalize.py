@@ -17,7 +17,9 @@ from vptrain.errors import VptrainError
 
 def images_to_unit(frames_THWC: Tensor) -> Tensor:
     """uint8 (..., H, W, 3) to float32 (..., 3, H, W) in [-1, 1]."""
-    return frames_THWC.movedim(-1, -3).float() / 127.5 - 1
+    planar = frames_THWC.movedim(-1, -3)
+    out = torch.empty(planar.shape, dtype=torch.float32, device=planar.device)
+    return out.copy_(planar).div_(127.5).sub_(1)
 
 
 def unit_to_images(frames_TCHW: Tensor) -> Tensor:

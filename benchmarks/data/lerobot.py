@@ -48,8 +48,8 @@ def main() -> None:
     for stride in args.strides:
         for workers in args.workers:
             suffix = f"stride {stride}, {workers} workers"
-            common = ("--data", str(data), "--stride", str(stride), "--workers", str(workers))
-            common += ("--seconds", str(args.seconds))
+            what = ("--data", str(data), "--stride", str(stride))
+            common = (*what, "--workers", str(workers), "--seconds", str(args.seconds))
             for output in ("uint8", "float32"):
                 ours = (*common, "--codec", args.codec, "--output", output)
                 rows.append(Row(name=f"ours, {output}, {suffix}", module="benchmarks.data.ours", arguments=ours))

@@ -29,8 +29,8 @@ def main() -> None:
     for codec in args.codecs or sorted(path.stem for path in args.data.glob("*.toml")):
         for workers in args.workers:
             ceiling, ours = f"{codec}, {workers} processes, decoding alone", f"{codec}, {workers} workers, loader"
-            arguments = ("--data", str(args.data.resolve()), "--codec", codec, "--workers", str(workers))
-            arguments += ("--stride", str(args.stride), "--seconds", str(args.seconds))
+            what = ("--data", str(args.data.resolve()), "--codec", codec, "--stride", str(args.stride))
+            arguments = (*what, "--workers", str(workers), "--seconds", str(args.seconds))
             rows.append(Row(name=ceiling, module="benchmarks.data.ceiling", arguments=arguments))
             rows.append(Row(name=ours, module="benchmarks.data.ours", arguments=arguments))
             ratios.append(Ratio(ours=ours, theirs=ceiling, goal=GOAL))

@@ -99,7 +99,7 @@ def processes() -> list[psutil.Process]:
 def cpu_seconds() -> float:
     """User and system time of this process and its descendants, those that have ended and been waited for included."""
     times = [process.cpu_times() for process in processes()]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+    return float(sum(t.user + t.system + t.children_user + t.children_system for t in times))
 
 
 def psnr_db(pairs: Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> float:

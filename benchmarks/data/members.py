@@ -25,10 +25,7 @@ def by_index(args: Any) -> Iterator[int]:
     mixture = Mixture.open(args.data / f"{args.codec}.toml")
     for position in count():
         ref = mixture.locate(position)
-        dataset = mixture.datasets[ref.dataset]
-        clip = dataset.clips[ref.clip]
-        for member in clip.members:
-            dataset.read(clip, member.name)
+        mixture.datasets[ref.dataset].read_clip(ref.clip)
         yield 1
 
 

@@ -95,7 +95,7 @@ def test_a_bug_keeps_its_type_and_its_traceback(mixture: Mixture, monkeypatch: p
     def buggy(*_: object, **__: object) -> None:
         raise ZeroDivisionError("deep inside")
 
-    monkeypatch.setattr(jobs, "cut_window", buggy)  # which a forked worker inherits
+    monkeypatch.setattr(jobs, "read_window", buggy)  # which a forked worker inherits
     loader = load(mixture, SPEC, batch_size=2, start=0, num_workers=1, method="fork")
     with pytest.raises(ZeroDivisionError, match="deep inside") as caught:
         next(loader)

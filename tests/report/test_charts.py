@@ -3,8 +3,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from vpdata.pages.units import as_bytes, as_count, as_duration
 from vptrain.report.charts import Line, Scale, line_chart, paired_bars, sparkline
-from vptrain.report.units import as_bytes, as_count, as_duration
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from vpdata import __version__
-from vpdata.cli import cache, decoders, info, ingest, mix, output, preview, repair, validate
+from vpdata.cli import (
+    cache,
+    curate,
+    decoders,
+    duplicates,
+    info,
+    ingest,
+    mix,
+    output,
+    preview,
+    repair,
+    sets,
+    split,
+    stats,
+    validate,
+)
 
 app = typer.Typer(
     name="vpdata",
@@ -15,11 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command(epilog=curate.EPILOG)(curate.curate)
 app.command(epilog=ingest.EPILOG)(ingest.ingest)
+app.command(epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command(epilog=info.EPILOG)(info.info)
+app.command(epilog=stats.EPILOG)(stats.stats)
 app.command(epilog=validate.EPILOG)(validate.validate)
 app.command(epilog=repair.EPILOG)(repair.repair)
 app.command(epilog=mix.EPILOG)(mix.mix)
+app.command(epilog=split.EPILOG)(split.split)
+app.command(epilog=sets.MERGE_EPILOG)(sets.merge)
+app.command(epilog=sets.FILTER_EPILOG, name="filter")(sets.filter_)
+app.command(epilog=sets.DELETE_EPILOG)(sets.delete)
+app.command(epilog=sets.RELABEL_EPILOG)(sets.relabel)
+app.command(epilog=sets.RESHARD_EPILOG)(sets.reshard)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=decoders.EPILOG)(decoders.decoders)
 app.command(epilog=cache.EPILOG)(cache.cache)

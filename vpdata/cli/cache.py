@@ -10,7 +10,7 @@ from vpdata.shards.cache import FOLDER_VARIABLE, LIMIT_VARIABLE, Cache, parse_si
 
 EPILOG = f"""
 The cache is where {FOLDER_VARIABLE} says (or else vpdata in $XDG_CACHE_HOME or ~/.cache), and holds what
-{LIMIT_VARIABLE} says (`200G`; or else a tenth of its disk). Several runs may use it at the same time.
+{LIMIT_VARIABLE} says (such as 200G, or else a tenth of its disk). Several runs may use it at the same time.
 
 Examples:
 

@@ -12,6 +12,7 @@ from vpdata.cli import output
 from vpdata.clips.encode import ClipOptions
 from vpdata.clips.resize import FITS, Fit
 from vpdata.clips.span import CLIP_STARTS, WINDOW_SPAN
+from vpdata.curation.record import read_curation
 from vpdata.ingest.plan import SHARD_FRAMES, IngestOptions, OnError, Plan
 from vpdata.shards.manifest import Manifest, Skipped
 from vpdata.sources import SourceOptions
@@ -24,6 +25,8 @@ Examples:
 `vpdata ingest libero libero_object --out libero --camera wrist=eye_in_hand_rgb --camera front=agentview_rgb`
 
 `vpdata ingest video recordings/ --out clips --fps 20 --size 96x128 --fit pad --on-error skip`
+
+`vpdata ingest video footage/ --curation curation --out curated`
 
 `vpdata ingest folder takes/ --out takes_data --resample --tolerance-seconds 0.05`
 
@@ -69,6 +72,9 @@ def ingest(
         float | None,
         typer.Option(min=0.0, help="folder: how far a frame or row may be from its tick; half a period otherwise."),
     ] = None,
+    curation: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="video: only the spans that `vpdata curate` kept there.")
+    ] = None,
     on_error: Annotated[
         OnError, typer.Option(help="At an unusable episode: fail, or skip it and list it in the manifest.")
     ] = "fail",
@@ -102,7 +108,8 @@ def ingest(
     )
     ingesting.existing(out)
     with output.progress_bar("reading", None) as advance:
-        plan = ingesting.make_plan(source, src, options, on_error=on_error, progress=advance)
+        curated = None if curation is None else read_curation(curation)
+        plan = ingesting.make_plan(source, src, options, curation=curated, on_error=on_error, progress=advance)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vpdata.cli import output
+from vpdata.mixture import leaks
 from vpdata.mixture.curriculum import parse_action_free
 from vpdata.mixture.exact import fraction
 from vpdata.mixture.make import make_mixture
@@ -36,6 +37,8 @@ Examples:
 `vpdata mix data/robocasa --query "robocasa=task != 'OpenDrawer'" --exhaustion stop --out manifests/close.toml`
 
 `vpdata mix data/robocasa --split splits/scenes.toml --withhold-actions robocasa=0.5 --out manifests/scenes.toml`
+
+`vpdata mix data/robocasa data/footage --evaluate-on data/exam --check-leaks --out manifests/clean.toml`
 
 `vpdata mix --show manifests/drawer.toml --steps 1000 --batch-size 64`
 """
@@ -106,6 +109,23 @@ def mix(
         int | None,
         typer.Option(min=1, help="Windows of a training step: --steps and the AT of --action-free count steps."),
     ] = None,
+    evaluate_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR", help="A data set to evaluate on: refuse to show what it holds. Not in the file."),
+    ] = None,
+    check_leaks: Annotated[
+        bool,
+        typer.Option(
+            "--check-leaks",
+            help="Also look for held-out footage under another file, format or encoding; decodes two frames a second.",
+        ),
+    ] = False,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Show it though it is held out: an episode as the refusal names it, or a source."
+        ),
+    ] = None,
     allow_changed_data: Annotated[
         bool, typer.Option("--allow-changed-data", help="With --show: take data sets that have changed as they are.")
     ] = False,
@@ -139,6 +159,7 @@ def mix(
             withhold_shares=_withheld_shares([text for text in withhold or () if _is_share(text)]),
             holdout=fraction(holdout or "0.1") if split is None else Split.read(split),
         )
+        _refuse_leaks(mixture, _datasets(evaluate_on or (), {}), footage=check_leaks, allowed=allow_leak or ())
         mixture.spec.write(out, replace=force)
         output.say(f"{out}: written.")
     report = describe(mixture, num_samples=samples if steps is None else steps * unit)
@@ -146,6 +167,14 @@ def mix(
         output.print_json(asdict(report))
     else:
         _render(report)
+
+
+def _refuse_leaks(mixture: Mixture, evaluation: dict[str, Dataset], *, footage: bool, allowed: Sequence[str]) -> None:
+    sides = leaks.sides_of(mixture, evaluation)
+    leaks.refuse(leaks.equal_recordings(sides), allowed=allowed)
+    if footage:
+        with output.progress_bar("looking for held-out footage", None) as advance:
+            leaks.refuse(leaks.equal_footage(sides, progress=advance), allowed=allowed)
 
 
 def _pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
@@ -241,7 +270,7 @@ def _render(report: MixtureReport) -> None:
                 "place": source.path,
                 "query": source.query,
                 "clips kept": f"{source.num_clips_kept} of {source.num_clips}",
-                "actions withheld": ", ".join(source.withheld),
+                "withheld": ", ".join(source.withheld),
                 "held-out episodes": "\n".join(_capped(source.held_out)),
             }
             for source in report.sources

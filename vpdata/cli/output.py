@@ -15,6 +15,8 @@ from vpdata.errors import VpdataError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
+UNFOLDED = 100_000
+
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -31,7 +33,10 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) 
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNFOLDED  # a file or a pipe gets a row a line
+    console.print(table)
 
 
 def _cell(value: object) -> str:

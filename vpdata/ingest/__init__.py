@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vpdata import __version__
 from vpdata.clips.encode import num_actions_in
@@ -198,6 +199,12 @@ def _indexed(plan: Plan, staging: Staging) -> Iterator[Clip]:
             )
 
 
+def _options(plan: Plan) -> dict[str, Any]:
+    """As the manifest holds them: with all that the curation decided."""
+    curation = {} if plan.curation is None else {"curation": plan.curation.for_manifest()}
+    return {**plan.options.to_json(), **curation}
+
+
 def _manifest(
     plan: Plan, kept: Plan, finished: Mapping[str, Finished], index: bytes, skipped: Sequence[Skipped]
 ) -> Manifest:
@@ -208,7 +215,7 @@ def _manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
         source=plan.source,
-        options=plan.options.to_json(),
+        options=_options(plan),
         plan_digest=plan.digest(),
         shards=tuple(shard.info for shard in shards),
         index=FileInfo(name=INDEX_NAME, size=len(index), sha256=hashlib.sha256(index).hexdigest()),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from vpdata import sources
 from vpdata.clips.encode import ClipOptions, clip_key, provenance
 from vpdata.clips.span import CLIP_STARTS, WINDOW_SPAN, plan_spans
+from vpdata.curation.record import Curation
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode, Span
 from vpdata.shards.manifest import FORMAT_VERSION, Skipped
@@ -27,7 +28,8 @@ SHARD_FRAMES = 20_000
 class IngestOptions:
     """Everything that decides what a data set made from some recordings holds.
 
-    `shard_frames` is the number of frames, of all cameras together, after which a shard is full.
+    `shard_frames` is the number of frames, of all cameras together, after which a shard is full; `curation` the SHA-256
+    of the curation that says which spans are ingested, set by `make_plan`.
     """
 
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -35,6 +37,7 @@ class IngestOptions:
     clip_starts: int = CLIP_STARTS
     window_span: int = WINDOW_SPAN
     shard_frames: int = SHARD_FRAMES
+    curation: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
@@ -53,6 +56,7 @@ class IngestOptions:
             "clip_starts": self.clip_starts,
             "window_span": self.window_span,
             "shard_frames": self.shard_frames,
+            **({} if self.curation is None else {"curation": self.curation}),
         }
 
 
@@ -90,13 +94,17 @@ class PlannedShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an ingest will do. `skipped` are the recordings that could not even be described."""
+    """What an ingest will do. `skipped` are the recordings that could not even be described.
+
+    `curation` is what decided about the spans of the recordings, None where they are ingested whole.
+    """
 
     source: str
     options: IngestOptions
     on_error: OnError
     shards: tuple[PlannedShard, ...]
     skipped: tuple[Skipped, ...]
+    curation: Curation | None = None
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
@@ -142,6 +150,7 @@ def make_plan(
     paths: Sequence[Path],
     options: IngestOptions,
     *,
+    curation: Curation | None = None,
     on_error: OnError = "fail",
     progress: Callable[[int], object] = lambda _: None,
 ) -> Plan:
@@ -151,6 +160,7 @@ def make_plan(
         source_name: the source plugin.
         paths: files and folders of recordings.
         options: what to make of them.
+        curation: of videos, says which spans are episodes; None: each recording is whole.
         on_error: `fail` raises the first error; `skip` lists the episode in `Plan.skipped` and goes on.
         progress: called with 1 after each file.
 
@@ -159,7 +169,13 @@ def make_plan(
     """
     skipped: list[Skipped] = []
     planned: list[PlannedClip] = []
-    for file, episode in _describe(source_name, paths, options.source, on_error, skipped, progress):
+    described = options.source
+    if curation is not None:
+        if source_name != "video":
+            raise VpdataError(f"only the source video is curated, not {source_name}.", hint="Leave --curation out.")
+        described = replace(options.source, spans=curation.kept_spans())
+        options = replace(options, curation=curation.sha256)
+    for file, episode in _describe(source_name, paths, described, on_error, skipped, progress):
         spans = plan_spans(episode.num_frames, clip_starts=options.clip_starts, window_span=options.window_span)
         planned.extend(PlannedClip(file=file, episode=episode, span=span) for span in spans)
     if not planned:
@@ -170,6 +186,7 @@ def make_plan(
         on_error=on_error,
         shards=tuple(_fill_shards(planned, shard_frames=options.shard_frames)),
         skipped=tuple(skipped),
+        curation=curation,
     )
 
 

@@ -120,16 +120,14 @@ def describe(mixture: Mixture, *, num_samples: int) -> MixtureReport:
 
 
 def _source(entry: SourceEntry, dataset: Dataset) -> SourceReport:
+    share = float(entry.withhold_share)
     return SourceReport(
         name=entry.name,
         path=dataset.place,
         query=entry.query,
         num_clips=len(dataset.index),
         num_clips_kept=int(kept_by_query(entry, dataset).sum()),
-        withheld=(
-            *entry.withhold,
-            *([f"{float(share):.4g} of the episodes"] if (share := entry.withhold_share) else []),
-        ),
+        withheld=(*entry.withhold, f"{share:.4g} of the episodes") if share else entry.withhold,
         held_out=entry.held_out,
     )
 

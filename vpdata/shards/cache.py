@@ -4,6 +4,7 @@ The folder holds:
 
     blocks/SHARD-FIRST-STOP   bytes [FIRST, STOP) of the shard whose SHA-256 is SHARD
     files/SHA256              a manifest or an index, under its own SHA-256
+    hashes/DIGEST-VERSION     the perceptual hashes of the data set with that digest
     usage                     how many bytes are here or about to come; whoever changes that holds its lock
 
 Names follow from content alone: data sets, revisions, runs and processes share what is equal. An entry is written under
@@ -30,7 +31,7 @@ LIMIT_VARIABLE = "VPDATA_CACHE_LIMIT"
 SHARE_OF_DISK = 10
 """Without a limit the cache takes the disk's size divided by this."""
 
-_BLOCKS, _FILES, _USAGE = "blocks", "files", "usage"
+_BLOCKS, _FILES, _HASHES, _USAGE = "blocks", "files", "hashes", "usage"
 _TOUCH_SECONDS = 1.0  # the time of last use is this exact
 _POLL_SECONDS = 0.05
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -55,6 +56,11 @@ def block_name(shard_sha256: str, start: int, stop: int) -> str:
 def file_name(sha256: str) -> str:
     """The name of a whole file."""
     return f"{_FILES}/{sha256}"
+
+
+def hashes_name(digest: str, *, version: int) -> str:
+    """The name of the perceptual hashes of a data set."""
+    return f"{_HASHES}/{digest}-{version}"
 
 
 def parse_size(text: str) -> int:
@@ -117,13 +123,14 @@ class Cache:
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes | None:
         """Bytes of an entry (to its end without a size), fewer where it is shorter, None where it is not here."""
         try:
-            descriptor = os.open(self.folder / name, os.O_RDONLY)
+            descriptor = os.open(f"{self.folder}/{name}", os.O_RDONLY)  # every window comes by: a Path costs as much
         except FileNotFoundError:
             return None
         try:
             status = os.fstat(descriptor)
             if time.time() - status.st_mtime > _TOUCH_SECONDS:
-                os.utime(descriptor)
+                with _storing(self.folder / name):
+                    os.utime(descriptor)
             return os.pread(descriptor, status.st_size - offset if size is None else size, offset)
         finally:
             os.close(descriptor)
@@ -210,7 +217,7 @@ class Cache:
     def _scan(self) -> tuple[list["_Entry"], list[int]]:
         """The entries, and the sizes of downloads under way; sweeps those that nobody writes any more."""
         entries, partial = [], []
-        for kind in (_BLOCKS, _FILES):
+        for kind in (_BLOCKS, _FILES, _HASHES):
             if not (self.folder / kind).is_dir():
                 continue
             for path in (self.folder / kind).iterdir():

@@ -145,13 +145,15 @@ def manifest_bytes(folder: Path) -> bytes:
     try:
         return (folder / MANIFEST_NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        unfinished = any((folder / name).is_dir() for name in (".ingest", ".repair"))
-        hint = "It is unfinished: run the command that makes it again." if unfinished else None
-        raise ShardError(
-            f"there is no data set here (no {MANIFEST_NAME}).",
-            path=folder,
-            hint=hint or "Make one with `vpdata ingest`.",
-        ) from None
+        raise ShardError(f"there is no data set here (no {MANIFEST_NAME}).", path=folder, hint=_hint(folder)) from None
+
+
+def _hint(folder: Path) -> str:
+    if (folder / ".ingest").is_dir():
+        return "It is unfinished: run the command that makes it (`vpdata ingest`, `vpdata merge`, …) again."
+    if (folder / ".repair").is_dir():
+        return "Its repair is unfinished: run the same `vpdata repair` again."
+    return "Make one with `vpdata ingest`."
 
 
 def parse_manifest(data: bytes, *, place: str) -> Manifest:

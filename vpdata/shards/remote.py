@@ -5,6 +5,7 @@ in it has the CRC-32 of the index, which has the SHA-256 of the manifest, which 
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,22 +29,22 @@ _KEPT_LAYOUTS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Shard:
-    """What a shard must be, and `ends`, (B,) int64, the byte after each of its blocks."""
+    """What a shard must be, and `ends`, the byte after each of its blocks."""
 
     name: str
     sha256: str
     layout: ShardLayout
-    ends: NDArray[np.int64]
+    ends: tuple[int, ...]
 
     def block(self, offset: int) -> tuple[int, int]:
         """The bytes [start, stop) of the block that a byte is in."""
-        i = int(np.searchsorted(self.ends, offset, side="right"))
-        return int(self.ends[i - 1]) if i else 0, int(self.ends[i])
+        i = bisect_right(self.ends, offset)
+        return self.ends[i - 1] if i else 0, self.ends[i]
 
     def damaged(self, data: bytes, start: int) -> int | None:
         """Where the first member begins that lies whole in these bytes of the shard and has another CRC-32."""
         layout, view = self.layout, memoryview(data)
-        first, last = np.searchsorted(layout.offsets, [start, start + len(data)])
+        first, last = (int(layout.offsets.searchsorted(byte)) for byte in (start, start + len(data)))
         for i in range(first, last):
             place, size = int(layout.offsets[i]) - start, int(layout.sizes[i])
             if place + size <= len(data) and isal_zlib.crc32(view[place : place + size]) != layout.crc32[i]:
@@ -165,8 +166,8 @@ class RemoteStore:
         return data
 
 
-def _block_ends(clip_ends: NDArray[np.int64], *, size: int, block_bytes: int) -> NDArray[np.int64]:
-    """(B,) int64: a block ends where the next clip begins in other `block_bytes`, the last one with the shard."""
-    cells = clip_ends[:-1] // block_bytes
-    first = np.concatenate(([0], cells))
-    return np.append(clip_ends[:-1][cells != first[:-1]], np.int64(size))
+def _block_ends(clip_ends: NDArray[np.int64], *, size: int, block_bytes: int) -> tuple[int, ...]:
+    """A block ends where the next clip begins in other `block_bytes`, the last one with the shard."""
+    starts = np.append(0, clip_ends[:-1])
+    others = np.diff(starts // block_bytes) > 0
+    return (*starts[1:][others].tolist(), size)

@@ -131,6 +131,8 @@ def _file_system(url: str, *, headers: dict[str, str], patience: Patience) -> tu
     import fsspec
 
     protocol = url.partition("://")[0]
+    if protocol not in fsspec.available_protocols():
+        raise ShardError(f"fsspec knows no protocol {protocol}://.", path=url)
     options: dict[str, Any] = {}
     faults: tuple[type[Exception], ...] = (OSError,)
     try:
@@ -156,8 +158,6 @@ def _file_system(url: str, *, headers: dict[str, str], patience: Patience) -> tu
         extra = "s3" if protocol in _S3 else "remote"
         hint = f"Install it: pip install 'vpdata[{extra}]'."
         raise ShardError(f"{protocol}:// needs a package that is missing ({error}).", path=url, hint=hint) from error
-    except ValueError as error:
-        raise ShardError(f"fsspec knows no protocol {protocol}://.", path=url) from error
 
 
 def _http_options(url: str, headers: dict[str, str], patience: Patience) -> dict[str, Any]:

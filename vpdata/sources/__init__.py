@@ -31,6 +31,8 @@ class SourceOptions:
         filter_key: name of a list of demos under `mask/` (RoboCasa, robomimic), None for all.
         instruction: overrides the recording's language; None keeps it.
         resample: for folders whose cameras and rows are not in step: bring them to one clock instead of refusing them.
+        spans: for video, (file, SHA-256) -> frames [start, stop) of every span that is an episode; None: a file is one.
+            Only `Source.episodes` looks at it.
         tolerance_seconds: for folders, how far a frame or row may be from its tick; None for half a period.
     """
 
@@ -40,6 +42,7 @@ class SourceOptions:
     instruction: str | None = None
     resample: bool = False
     tolerance_seconds: float | None = None
+    spans: Mapping[tuple[str, str], Sequence[tuple[int, int]]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,12 @@ def _camera(view: View) -> Camera:
 
 
 def _timeline(view: View, entries: NDArray[np.int64], *, fps: float) -> Timeline:
-    return Timeline(timestamps=view.timestamps, fps=Fraction(fps), shown=tuple(entries.tolist()))
+    return Timeline(
+        timestamps=view.timestamps,
+        tick_seconds=view.tick_seconds,
+        fps=Fraction(fps),
+        shown=tuple(entries.tolist()),
+    )
 
 
 def _describe(

@@ -7,6 +7,7 @@ or a SourceError that lists what is wrong with which camera or row, and when.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ class View:
     name: str
     path: Path
     timestamps: tuple[int, ...]
+    tick_seconds: Fraction
     stream: Stream
 
 
@@ -213,7 +215,7 @@ def _view(folder: Path, videos: Mapping[str, Path], name: str, stem: str) -> Vie
             what = f"{len(times)} rows for the {len(timestamps)} frames of {videos[stem].name}."
             raise SourceError(what, path=csv_path, hint="It is not known which belong together; record again.")
     stream = Stream(name=f"camera {name}", entry="frame", times=times)
-    return View(name=name, path=videos[stem], timestamps=timestamps, stream=stream)
+    return View(name=name, path=videos[stem], timestamps=timestamps, tick_seconds=tick, stream=stream)
 
 
 def _in_space(

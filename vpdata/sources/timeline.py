@@ -28,12 +28,14 @@ class Timeline:
     """When the frames of a video are shown.
 
     Attributes:
-        timestamps: of the video's frames in the order shown, in ticks of the stream's time base.
+        timestamps: of the video's frames in the order shown, in ticks.
+        tick_seconds: the stream's time base.
         fps: the constant rate at which the video is read.
         shown: for every frame that is read, the index of the video's frame shown at that time.
     """
 
     timestamps: tuple[int, ...]
+    tick_seconds: Fraction
     fps: Fraction
     shown: tuple[int, ...]
 
@@ -75,20 +77,20 @@ def read_timeline(path: Path, *, fps: float | None) -> Timeline:
         SourceError: the file is no video, is shorter than it says, or has no timestamps.
     """
     with open_video(path) as (container, stream):
-        timestamps = _read_timestamps(container, stream, path)
-        ticks_per_second = 1 / stream.time_base
+        timestamps, tick = _read_timestamps(container, stream, path), stream.time_base
         average = stream.average_rate or stream.guessed_rate
     if fps is not None:
         rate = Fraction(fps).limit_denominator(100_000)
-        return Timeline(timestamps=timestamps, fps=rate, shown=_shown(timestamps, ticks_per_second / rate))
+        shown = _shown(timestamps, 1 / tick / rate)
+        return Timeline(timestamps=timestamps, tick_seconds=tick, fps=rate, shown=shown)
     if not average:
         raise SourceError("the video does not say its frame rate.", path=path, hint="Say it with --fps.")
-    shown = _shown(timestamps, ticks_per_second / average)
+    shown = _shown(timestamps, 1 / tick / average)
     if shown != tuple(range(len(timestamps))):
-        seconds = (timestamps[-1] - timestamps[0]) / ticks_per_second
+        seconds = (timestamps[-1] - timestamps[0]) * tick
         average = Fraction(max(1, round((len(timestamps) - 1) / seconds)))
-        shown = _shown(timestamps, ticks_per_second / average)
-    return Timeline(timestamps=timestamps, fps=average, shown=shown)
+        shown = _shown(timestamps, 1 / tick / average)
+    return Timeline(timestamps=timestamps, tick_seconds=tick, fps=average, shown=shown)
 
 
 def read_timestamps(path: Path) -> tuple[tuple[int, ...], Fraction]:
@@ -147,4 +149,5 @@ def _shown(timestamps: tuple[int, ...], ticks_per_frame: Fraction) -> tuple[int,
     ticks = [timestamp - timestamps[0] for timestamp in timestamps]
     mean = Fraction(ticks[-1], len(ticks) - 1) if len(ticks) > 1 else ticks_per_frame
     num_frames = max(1, math.ceil((ticks[-1] + mean) / ticks_per_frame - LEAST_COVERED))
-    return tuple(bisect_right(ticks, math.floor(k * ticks_per_frame) + 1) - 1 for k in range(num_frames))
+    over, under = ticks_per_frame.numerator, ticks_per_frame.denominator
+    return tuple(bisect_right(ticks, k * over // under + 1) - 1 for k in range(num_frames))

@@ -2,25 +2,29 @@
 
 Enters: a video of constant or variable frame rate. Leaves: one episode a file, at a constant rate, upright. Frame k of
 the episode is what a player shows k / fps seconds after the first frame: the last one whose timestamp is not later.
-Audio is ignored; of several video streams FFmpeg's best one is read.
+Audio is ignored; of several video streams FFmpeg's best one is read. With `SourceOptions.spans` every span of the file
+is an episode of its own.
 
 The timestamps of all packets are read first (`timeline`), so that the number of frames is known without decoding;
 decoding must then give exactly these frames.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
-from vpdata.schema import Camera, Episode
+from vpdata.schema import Camera, Episode, Scalar
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key, refuse_resampling
 from vpdata.sources.timeline import COPY_HINT, ENCODE_HINT, Timeline, open_video, read_timeline
@@ -30,7 +34,11 @@ EXTENSIONS = frozenset(
     | {".ts", ".webm", ".wmv"}
 )
 RECORDED_NAME = "main"
+FIRST_FRAME = "video_first_frame"
+"""The attribute of a span's episode that says where, at the episode's rate, it begins in the video."""
+LUMA_FIRST = frozenset({"nv12", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})  # as 8 bits
 STRICT_DECODING = {"err_detect": "crccheck+bitstream+buffer+explode"}
+SEEK_FRAMES = 16  # before the frame that is wanted: containers seek by the order of decoding
 MAX_KEPT_BYTES = 512 * 2**20  # of decoded frames, for ranges that overlap the one before
 
 Images = NDArray[np.uint8]
@@ -46,42 +54,78 @@ class Video:
         return find_files(path, extensions=EXTENSIONS, kind="video")
 
     def episodes(self, file: SourceFile, options: SourceOptions) -> Iterator[Episode | VpdataError]:
-        """The one episode of the file.
+        """The one episode of the file, or one for each of its spans.
 
         Raises:
-            SourceError: the file is no video, or is broken in a way that shows without decoding all of it.
+            SourceError: the file is no video, is broken in a way that shows without decoding all of it, or is not among
+                those that have spans.
         """
         path = file.path
         refuse_filter_key(options, path=path)
         refuse_resampling(options, path=path)
+        sha256 = file_digest(path)
+        spans = None if options.spans is None else _spans(options.spans, file, sha256)
+        if spans == ():
+            return
         timeline = read_timeline(path, fps=options.fps)
         with Decoder(path, timeline) as decoder:
             height, width, _ = decoder.rgb(0).shape
         camera = Camera(name=_camera_name(options, path), recorded_name=RECORDED_NAME, height=height, width=width)
         fps = float(timeline.fps)
-        yield Episode(
-            source=self.name,
-            file=file.name,
-            episode_id=path.stem,
-            content_digest=content_digest(
-                file_digest(path), source=self.name, episode_id="", cameras=(camera,), fps=fps, options=options
-            ),
-            num_frames=len(timeline.shown),
-            num_actions=0,
-            fps=fps,
-            cameras=(camera,),
-            instructions=(options.instruction,) if options.instruction else (),
-        )
+
+        def episode(episode_id: str, part: str, num_frames: int, attributes: dict[str, Scalar]) -> Episode:
+            return Episode(
+                source=self.name,
+                file=file.name,
+                episode_id=episode_id,
+                content_digest=content_digest(
+                    sha256, source=self.name, episode_id=part, cameras=(camera,), fps=fps, options=options
+                ),
+                num_frames=num_frames,
+                num_actions=0,
+                fps=fps,
+                cameras=(camera,),
+                instructions=(options.instruction,) if options.instruction else (),
+                attributes=attributes,
+            )
+
+        if spans is None:
+            yield episode(path.stem, "", len(timeline.shown), {})
+        for start, stop in spans or ():
+            part = f"{start}-{stop}"
+            first, end = bisect_left(timeline.shown, start), bisect_left(timeline.shown, stop)
+            if first == end:
+                what = f"at {fps:g} frames a second nothing is left of frames [{start}, {stop})."
+                yield SourceError(what, path=path, episode=f"{path.stem}:{part}", hint="Choose a higher --fps.")
+            else:
+                yield episode(f"{path.stem}:{part}", part, end - first, {FIRST_FRAME: first})
 
     @contextmanager
     def open(self, file: SourceFile, episode: Episode, options: SourceOptions) -> Iterator[EpisodeReader]:
         """Opens the episode that `episodes` described."""
         timeline = read_timeline(file.path, fps=options.fps)
-        with Decoder(file.path, timeline) as decoder:
+        first = int(episode.attributes.get(FIRST_FRAME, 0))
+        timeline = replace(timeline, shown=timeline.shown[first : first + episode.num_frames])
+        with Decoder(file.path, timeline, begin=timeline.shown[0]) as decoder:
             yield VideoReader(decoder, timeline, episode.cameras[0])
 
 
 SOURCE = Video()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Luma:
+    """One frame's brightness.
+
+    Attributes:
+        pixels: (H, W) uint8, upright; valid until the next frame is taken.
+        is_full_range: black is 0 and white 255, or else 16 and 235.
+        rgb: gives the frame as RGB `HWC`, upright.
+    """
+
+    pixels: Images
+    is_full_range: bool
+    rgb: Callable[[], Images]
 
 
 class VideoReader:
@@ -114,10 +158,11 @@ class VideoReader:
 
 
 class Decoder:
-    """Decodes from the start to the end once, keeping what later ranges may ask for again."""
+    """Decodes from frame `begin` to the end once, keeping what later ranges may ask for again."""
 
-    def __init__(self, path: Path, timeline: Timeline) -> None:
+    def __init__(self, path: Path, timeline: Timeline, *, begin: int = 0) -> None:
         self._path = path
+        self._begin = begin
         self._timestamps = timeline.timestamps
         self._reformatter = VideoReformatter()
         self._kept: deque[Any] = deque()
@@ -139,27 +184,30 @@ class Decoder:
             self._kept.append(next(self._decoded))
             if len(self._kept) * _num_bytes(self._kept[0]) > MAX_KEPT_BYTES:
                 self.forget_before(self._first + 1)
-        frame = self._kept[index - self._first]
-        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return self._upright(cast(Images, pixels), frame)
+        return self._rgb(self._kept[index - self._first])
 
-    def small(self, *, longest_side: int) -> Iterator[Images]:
-        """Every frame of the video once, as RGB `HWC`, upright, scaled down where it has more pixels on a side.
+    def lumas(self) -> Iterator["Luma"]:
+        """Every frame from `begin` on, once, as brightness: much cheaper than `rgb`.
 
         Raises:
             SourceError: the video does not decode without errors to frames of one size.
         """
-        size = None
-        for index, frame in enumerate(self._decoded):
-            size = size or (frame.width, frame.height)
+        size, is_turned = None, False
+        for index, frame in enumerate(self._decoded, self._begin):
+            if size is None:
+                size, is_turned = (frame.width, frame.height), "DISPLAYMATRIX" in frame.side_data
             if (frame.width, frame.height) != size:
                 raise self.error(f"frame {index} is {(frame.height, frame.width)}: the size changes.", ENCODE_HINT)
-            scale = min(1.0, longest_side / max(size))
-            width, height = (max(1, round(side * scale)) for side in size)
-            small = self._reformatter.reformat(
-                frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
+            planar = frame
+            if frame.format.name not in LUMA_FIRST:
+                planar = self._reformatter.reformat(frame, format="yuv420p", dst_color_range=ColorRange.MPEG)
+            plane = planar.planes[0]
+            pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            yield Luma(
+                pixels=self._upright(pixels, frame) if is_turned else pixels,
+                is_full_range=planar.format.name.startswith("yuvj") or planar.color_range == ColorRange.JPEG,
+                rgb=partial(self._rgb, frame),
             )
-            yield self._upright(cast(Images, small.to_ndarray()), frame)
 
     def forget_before(self, index: int) -> None:
         """Lets go of kept frames before `index`."""
@@ -171,16 +219,18 @@ class Decoder:
         """An error about this video."""
         return SourceError(what, path=self._path, hint=hint)
 
+    def _rgb(self, frame: Any) -> Images:
+        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return self._upright(cast(Images, pixels), frame)
+
     def _restart(self) -> None:
         self._kept.clear()
-        self._first = 0
+        self._first = self._begin
         self._decoded = self._decode()
 
     def _decode(self) -> Any:
-        with open_video(self._path) as (container, stream):
-            stream.codec_context.options = STRICT_DECODING
-            frames = container.decode(stream)
-            for index, timestamp in enumerate(self._timestamps):
+        with closing(self._frames_from_begin()) as frames:
+            for index, timestamp in enumerate(self._timestamps[self._begin :], self._begin):
                 where = f"at frame {index} of {len(self._timestamps)}"
                 try:
                     frame = next(frames, None)
@@ -197,6 +247,30 @@ class Decoder:
                     )
                 yield frame
 
+    def _frames_from_begin(self) -> Generator[Any, None, None]:
+        """What the decoder gives from frame `begin` on: after a seek where that leads there, or else from the start."""
+        if self._begin:
+            sought = self._frames(seek=True)
+            try:
+                frame = next(sought, None)
+            except av.FFmpegError:
+                frame = None
+            if frame is not None and frame.pts == self._timestamps[self._begin]:
+                yield frame
+                yield from sought
+                return
+            sought.close()
+        yield from self._frames(seek=False)
+
+    def _frames(self, *, seek: bool) -> Generator[Any, None, None]:
+        with open_video(self._path) as (container, stream):
+            stream.codec_context.options = STRICT_DECODING
+            if seek:
+                container.seek(self._timestamps[max(0, self._begin - SEEK_FRAMES)], stream=stream)
+            for frame in container.decode(stream):
+                if not self._begin or frame.pts is None or frame.pts >= self._timestamps[self._begin]:
+                    yield frame
+
     def _upright(self, pixels: Images, frame: Any) -> Images:
         """Applies the display matrix, which takes a stored (x, y) to a shown (a x + c y, b x + d y) up to an offset."""
         data = frame.side_data.get("DISPLAYMATRIX")
@@ -206,8 +280,17 @@ class Decoder:
         if b == c == 0:
             return np.ascontiguousarray(pixels[::d, ::a])
         if a == d == 0:
-            return np.ascontiguousarray(pixels.transpose(1, 0, 2)[::b, ::c])
+            return np.ascontiguousarray(pixels.swapaxes(0, 1)[::b, ::c])
         raise self.error(f"it is to be shown turned by {frame.rotation} degrees, not a multiple of 90.", ENCODE_HINT)
+
+
+def _spans(
+    spans: Mapping[tuple[str, str], Sequence[tuple[int, int]]], file: SourceFile, sha256: str
+) -> tuple[tuple[int, int], ...]:
+    if (file.name, sha256) not in spans:
+        what = "this video, as it is now, is not in the curation."
+        raise SourceError(what, path=file.path, hint="Run `vpdata curate` on the same SRC again.")
+    return tuple(spans[file.name, sha256])
 
 
 def _num_bytes(frame: Any) -> int:

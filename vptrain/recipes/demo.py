@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vpdata.cli import output
+from vpdata.pages.units import as_bytes, as_duration
 from vpdata.shards.files import write_whole
 from vptrain.errors import VptrainError
 from vptrain.recipes.memory import PeakMemory
-from vptrain.report.units import as_bytes, as_duration
 
 RECORDINGS = Path("tests/recordings")
 TIMES_NAME = "times.json"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from vpdata.pages.units import as_bytes, as_duration
 from vptrain.report.gather import Findings
-from vptrain.report.units import as_bytes, as_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

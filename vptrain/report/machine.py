@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from vpdata import __version__
-from vptrain.report.units import as_bytes
+from vpdata.pages.units import as_bytes
 
 
 def describe_machine() -> str:

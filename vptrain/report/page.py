@@ -5,10 +5,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vpdata import spaces
+from vpdata.pages import environment
 from vpdata.shards.files import write_whole
 from vptrain.config import to_dict
 from vptrain.report.charts import Line, line_chart, paired_bars, sparkline
@@ -16,7 +16,6 @@ from vptrain.report.gather import Findings, LossPoint, RunFacts
 from vptrain.report.headline import headlines
 from vptrain.report.machine import describe_machine, describe_software
 from vptrain.report.predictions import ActionScore, PredictedActions, PredictedClip
-from vptrain.report.units import as_bytes, as_count, as_duration, as_millions
 
 LOG_SCALE_RATIO = 20.0
 """Losses that span more than this are drawn on a logarithmic scale."""
@@ -61,27 +60,23 @@ def write_page(findings: Findings, path: Path) -> int:
 
 def render(findings: Findings) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("vptrain.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": as_duration, "bytes": as_bytes, "count": as_count, "millions": as_millions}
     predictions = findings.predictions
     actions = None if predictions is None else predictions.actions
-    return environment.get_template("template.html.j2").render(
-        findings=findings,
-        model=findings.runs[0].model,
-        headlines=headlines(findings),
-        runs=[_run(run) for run in findings.runs],
-        clips=_clips(findings),
-        predictions=predictions,
-        actions=actions,
-        machine=describe_machine(),
-        software=describe_software(),
-        error_chart=None if actions is None else _error_chart(actions),
+    return (
+        environment("vptrain.report")
+        .get_template("own/template.html.j2")
+        .render(
+            findings=findings,
+            model=findings.runs[0].model,
+            headlines=headlines(findings),
+            runs=[_run(run) for run in findings.runs],
+            clips=_clips(findings),
+            predictions=predictions,
+            actions=actions,
+            machine=describe_machine(),
+            software=describe_software(),
+            error_chart=None if actions is None else _error_chart(actions),
+        )
     )
 
 

@@ -30,3 +30,8 @@ def as_count(count: int) -> str:
 def as_millions(count: int) -> str:
     """`4.1 M`."""
     return f"{count / 1e6:.3g} M"
+
+
+def as_digits(value: float) -> str:
+    """Three digits, or all before the point: `0.0123`, `4.5`, `1350`."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

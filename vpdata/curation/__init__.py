@@ -1,0 +1,1 @@
+"""Measurements and hashes of footage enter; what is worth keeping, what not and why, and what is there twice leaves."""

@@ -1,0 +1,51 @@
+"""Data sets and curation folders in, an `Overview` out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vpdata import __version__
+from vpdata.overview.contents import describe
+from vpdata.overview.curated import Curated
+from vpdata.overview.facts import DatasetFacts, Overview
+from vpdata.overview.footage import sample
+from vpdata.shards.dataset import Dataset
+
+
+def gather(
+    datasets: Sequence[Dataset],
+    *,
+    curations: Sequence[Path],
+    num_windows: int,
+    seed: int,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Overview:
+    """Reads and measures everything that an overview says.
+
+    A data set of spans that one of the curations kept takes its looks from what was measured then. Of the others,
+    `num_windows` windows are decoded; for 0 they have no looks.
+
+    Args:
+        datasets: described in this order.
+        curations: folders that `vpdata curate` made.
+        num_windows, seed: see `vpdata.overview.footage.sample`.
+        advance: called with 1 for every window that was decoded.
+
+    Raises:
+        ShardError: a data set has no clips or is damaged.
+        VpdataError: a curation is missing or damaged.
+    """
+    curated = [Curated(folder) for folder in curations]
+
+    def facts(dataset: Dataset) -> DatasetFacts:
+        contents = describe(dataset)
+        measured = next((footage for one in curated if (footage := one.footage(dataset)) is not None), None)
+        if measured is None and num_windows:
+            measured = sample(dataset, num_windows=num_windows, seed=seed, advance=advance)
+        return replace(contents, footage=measured)
+
+    return Overview(
+        tool_version=__version__,
+        datasets=tuple(facts(dataset) for dataset in datasets),
+        curations=tuple(one.describe() for one in curated),
+    )

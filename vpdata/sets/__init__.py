@@ -1,0 +1,1 @@
+"""Finished data sets in; new ones made of their clips, without encoding anything again, out."""

@@ -1,0 +1,177 @@
+"""A `SetPlan` in, a data set folder out: members are copied, checked on the way, and never decoded.
+
+Shards are written into `OUT/.ingest/` by threads (checksums and copies let go of the interpreter), and move to their
+final names at the end, the manifest last. It may be killed at any moment: the same operation keeps every shard that was
+finished, and ends with the same bytes.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vpdata.clips.encode import PROVENANCE, provenance
+from vpdata.errors import ShardError
+from vpdata.schema import Clip
+from vpdata.sets.labels import member_names
+from vpdata.sets.plan import PlannedShard, SetPlan
+from vpdata.shards.arrays import add_rows, merged
+from vpdata.shards.files import full_disk_as_error
+from vpdata.shards.index import Index, to_parquet
+from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo
+from vpdata.shards.staging import STAGING, Journal, Staging, existing, locked
+from vpdata.shards.tar import write_shard
+from vpdata.shards.validate import counts_of
+from vpdata.stats import ArrayStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished:
+    info: ShardInfo
+    statistics: Mapping[str, ArrayStatistics]
+
+
+def up_to_date(plan: SetPlan, out: Path) -> Manifest | None:
+    """The manifest at OUT if it is this plan's, None where there is none yet.
+
+    Raises:
+        ShardError: OUT holds something else, or this data set with files missing or cut off.
+    """
+    manifest = existing(out)
+    if manifest is None:
+        return None
+    if manifest.plan_digest != plan.digest():
+        raise ShardError("the folder holds another data set.", path=out, hint="Choose a new folder with --out.")
+    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
+    for name, size in sizes.items():
+        if not (out / name).is_file() or (out / name).stat().st_size != size:
+            hint = f"Run `vpdata validate {out}`, or choose a new folder with --out."
+            raise ShardError("is missing or cut off, though the data set is finished.", path=out / name, hint=hint)
+    return manifest
+
+
+def write(plan: SetPlan, out: Path, *, progress: Callable[[int], object] = lambda _: None) -> Manifest:
+    """Carries a plan out, or finds that it was.
+
+    Args:
+        plan: of the data set.
+        out: the folder to make; new, empty, what an interrupted run left, or this very data set.
+        progress: called with the number of clips written, or found written, since the last call.
+
+    Raises:
+        ShardError: OUT holds something else, or an input is missing or damaged.
+        VpdataError: the disk is full, or another command works at OUT.
+    """
+    manifest = up_to_date(plan, out)
+    if manifest is not None and not (out / STAGING).exists():
+        return manifest
+    with locked(out) as staging, full_disk_as_error(out):
+        manifest = up_to_date(plan, out)
+        if manifest is not None:
+            return manifest
+        staging.keep_only({shard.name for shard in plan.shards})
+        finished = _write_shards(plan, staging, progress)
+        index = to_parquet(_indexed(plan, staging))
+        manifest = _manifest(plan, finished, index)
+        staging.publish([shard.name for shard in plan.shards], index=index, manifest=manifest.to_bytes())
+    return manifest
+
+
+def _write_shards(plan: SetPlan, staging: Staging, progress: Callable[[int], object]) -> list[_Finished]:
+    def write_one(shard: PlannedShard) -> _Finished:
+        return _write_shard(plan, shard, staging)
+
+    finished = []
+    pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # some wait for the disk while others compute
+    try:
+        for shard, one in zip(plan.shards, pool.map(write_one, plan.shards), strict=True):
+            finished.append(one)
+            progress(shard.stop - shard.start)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return finished
+
+
+def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging) -> _Finished:
+    key = hashlib.sha256(f"{plan.digest()} {shard.name} {np.__version__}".encode()).hexdigest()
+    journal = staging.finished(shard.name, key=key)
+    if journal is None:
+        statistics: dict[str, ArrayStatistics] = {}
+        written = write_shard(staging.folder / shard.name, _contents(plan, shard, statistics))
+        journal = Journal(
+            key=key, size=written.size, sha256=written.sha256, members=written.members, statistics=statistics
+        )
+        staging.record(shard.name, journal)
+    info = ShardInfo(
+        name=shard.name,
+        size=journal.size,
+        sha256=journal.sha256,
+        num_clips=shard.stop - shard.start,
+        num_frames=shard.num_frames,
+    )
+    return _Finished(info=info, statistics=journal.statistics)
+
+
+def _contents(
+    plan: SetPlan, shard: PlannedShard, statistics: dict[str, ArrayStatistics]
+) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """The checked members of every clip, under the names and with the `json` that they shall have."""
+    for i in range(shard.start, shard.stop):
+        dataset, old = plan.datasets[int(plan.inputs[i])], plan.clip(i)
+        new = _new(plan, i, old)
+        names = member_names(old, new.episode)
+        contents = {names[member.name]: dataset.read(old, member.name) for member in old.members}
+        if new is not old or dataset.manifest.tool_version != plan.tool_version:
+            contents[PROVENANCE] = provenance(new.episode, new.span, codec=new.codec, tool_version=plan.tool_version)
+        if plan.statistics is None:
+            add_rows(statistics, new.episode, new.span, contents)
+        yield new.key, contents
+
+
+def _new(plan: SetPlan, i: int, old: Clip) -> Clip:
+    """The clip with its new labels; the same object where it has none."""
+    if plan.labels is None or not plan.relabelled[i]:
+        return old
+    return replace(old, episode=plan.labels.of(old.episode))
+
+
+def _indexed(plan: SetPlan, staging: Staging) -> Iterator[Clip]:
+    for shard in plan.shards:
+        for i, members in zip(range(shard.start, shard.stop), staging.journal(shard.name).members, strict=True):
+            yield replace(_new(plan, i, plan.clip(i)), shard=shard.name, members=members)
+
+
+def _manifest(plan: SetPlan, finished: list[_Finished], index: bytes) -> Manifest:
+    manifests = [dataset.manifest for dataset in plan.datasets]
+    counts = counts_of(Index(index))
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version=plan.tool_version,
+        source="+".join(sorted({name for manifest in manifests for name in manifest.source.split("+")})),
+        options={"shard_frames": plan.shard_frames},
+        plan_digest=plan.digest(),
+        shards=tuple(shard.info for shard in finished),
+        index=FileInfo(name=INDEX_NAME, size=len(index), sha256=hashlib.sha256(index).hexdigest()),
+        num_episodes=counts["num_episodes"],
+        num_clips=counts["num_clips"],
+        num_frames=counts["num_frames"],
+        num_labelled_clips=counts["num_labelled_clips"],
+        duration_seconds=_duration_seconds(Index(index)),
+        statistics=merged(s.statistics for s in finished) if plan.statistics is None else plan.statistics,
+        skipped=tuple(dict.fromkeys(skipped for manifest in manifests for skipped in manifest.skipped)),
+        dropped=plan.dropped,
+        operation=plan.operation,
+    )
+
+
+def _duration_seconds(index: Index) -> float:
+    """Of the window starts of each episode, added up episode by episode as an ingest does."""
+    codes = index.codes("content_digest").codes
+    _, firsts, number = np.unique(codes, return_index=True, return_inverse=True)
+    starts = np.bincount(number, weights=index.numbers("num_starts"))
+    seconds = starts / index.fps()[firsts]
+    return float(sum(seconds[np.argsort(firsts)].tolist()))
