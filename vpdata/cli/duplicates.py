@@ -17,7 +17,7 @@ from vpdata.shards.dataset import Dataset
 from vpdata.shards.store import is_url
 
 EPILOG = """
-Recordings are hashed once a data set (two frames a second are decoded); the hashes stay in the cache (`vpdata cache`).
+Recordings are hashed once a data set, which decodes two frames a second; the hashes stay in the cache.
 
 Examples:
 

@@ -37,7 +37,8 @@ QUERY_EVERY: Final = 4
 _BANDS: Final = ((0, 21), (21, 21), (42, 22))  # first bit, number of bits
 _SLICE: Final = 1 << 20  # comparisons held in memory by one thread
 _PORTION: Final = 1 << 19  # queries (a crowded one counts as several) whose hits are held in memory
-_CROWD: Final = 16
+_BLOCK: Final = 1 << 15  # queries looked up at once
+_CROWD: Final = 16  # answers to a query that are compared together with those to the others
 _NOTHING: Final = np.empty((2, 0), np.int64)
 _THREADS: Final = 2
 
@@ -235,20 +236,21 @@ class _Index:
         spare = max(0, max_distance - len(self.bands) + 1)
         tasks = []
         for number, band in enumerate(self.bands):
-            order = np.argsort(band.keys(hashes))  # neighbours ask for neighbours
-            ordered = hashes[order]
+            order = np.argsort(band.keys(hashes))  # neighbours ask for neighbours: a block's answers stay in the caches
             radius = spare // len(self.bands) + (number < spare % len(self.bands))
-            tasks += [(band, ordered, order, flips) for flips in _flips(_BANDS[number][1], radius)]
+            flips = _flips(_BANDS[number][1], radius)
+            tasks += [(band, order[begin : begin + _BLOCK], flips) for begin in range(0, len(order), _BLOCK)]
 
-        def run(
-            task: tuple[_Band, NDArray[np.uint64], NDArray[np.int64], int],
-        ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-            band, ordered, order, flips = task
-            query, place = np.concatenate([_NOTHING, *band.within(ordered, flips, max_distance)], axis=1)
-            return order[query], place
+        def run(task: tuple[_Band, NDArray[np.int64], list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            band, block, flips = task
+            asking = hashes[block]
+            met = [hits for flip in flips for hits in band.within(asking, flip, max_distance)]
+            query, place = np.concatenate([_NOTHING, *met], axis=1)
+            return block[query], place
 
         met = list(pool.map(run, tasks))
-        return np.concatenate([query for query, _ in met]), np.concatenate([place for _, place in met])
+        queries, places = [query for query, _ in met], [place for _, place in met]
+        return np.concatenate([_NOTHING[0], *queries]), np.concatenate([_NOTHING[1], *places])
 
 
 def _flips(num_bits: int, radius: int) -> list[int]:
