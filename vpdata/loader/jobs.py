@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpdata.loader.window import View, Window, WindowSpec, cut_window
+from vpdata.loader.window import View, WindowArrays, WindowSpec, read_window
 from vpdata.schema import Clip
 from vpdata.shards.dataset import Dataset
 
@@ -67,24 +67,16 @@ class Attach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What became of a job: its window (without frames where they lie in a slot), or why there is none."""
+    """What became of a job: its arrays (without frames where they lie in a slot), or why there are none."""
 
     number: int
-    result: Window | Exception
+    result: WindowArrays | Exception
 
 
-def do(job: Job, setup: Setup, memory: NDArray[np.uint8] | None) -> Window:
-    """Loads one window; `memory` is its slot's, None where it has none. Raises what `cut_window` raises."""
+def do(job: Job, setup: Setup, memory: NDArray[np.uint8] | None) -> WindowArrays:
+    """Loads one window; `memory` is its slot's, None where it has none. Raises what `read_window` raises."""
     into = None
     if memory is not None:
         into = {place.view.camera: place.array(memory, num_frames=setup.spec.num_frames) for place in job.places}
-    return cut_window(
-        setup.datasets[job.dataset],
-        job.clip,
-        job.start,
-        setup.spec,
-        labelled=job.labelled,
-        source=job.source,
-        position=job.position,
-        into=into,
-    )
+    dataset = setup.datasets[job.dataset]
+    return read_window(dataset, job.clip, job.start, setup.spec, labelled=job.labelled, into=into)

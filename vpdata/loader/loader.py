@@ -21,7 +21,7 @@ from vpdata.loader.memory import SlotMemory
 from vpdata.loader.pool import DEPTH, Pool
 from vpdata.loader.positions import LoaderState, PositionSampler
 from vpdata.loader.process import Method
-from vpdata.loader.window import View, Window, WindowSpec, window_views
+from vpdata.loader.window import View, Window, WindowArrays, WindowSpec, window_of, window_views
 from vpdata.mixture.mixture import Mixture
 from vpdata.shards.store import is_url
 
@@ -45,7 +45,7 @@ class _Runner(Protocol):
 
     def submit(self, jobs: Sequence[Job], memory: SlotMemory | None, *, first: bool = False) -> None: ...
 
-    def take(self, job: Job) -> Window | Exception: ...
+    def take(self, jobs: Sequence[Job]) -> list[WindowArrays | Exception]: ...
 
     def pids(self) -> tuple[int, ...]: ...
 
@@ -193,8 +193,9 @@ class Loader:
         windows: list[Window] = []
         replaced: list[Corrupt] = []
         shown: list[tuple[View, ...]] = []
-        for job, views in zip(planned.jobs, planned.views, strict=True):
-            window, views_shown = self._take(job, views, planned.memory, replaced)
+        results = self._runner.take(planned.jobs)
+        for job, views, result in zip(planned.jobs, planned.views, results, strict=True):
+            window, views_shown = self._whole(job, views, result, planned.memory, replaced)
             windows.append(window)
             shown.append(views_shown)
         if shown == planned.views:
@@ -205,22 +206,26 @@ class Loader:
             groups, in_order = regroup(shown, windows, num_frames=self._spec.num_frames)
         return WindowBatch(position=planned.position, windows=in_order, groups=groups, replaced=tuple(replaced))
 
-    def _take(
-        self, job: Job, views: tuple[View, ...], memory: SlotMemory | None, replaced: list[Corrupt]
+    def _whole(
+        self,
+        job: Job,
+        views: tuple[View, ...],
+        result: WindowArrays | Exception,
+        memory: SlotMemory | None,
+        replaced: list[Corrupt],
     ) -> tuple[Window, tuple[View, ...]]:
-        """The window of a job, or the first of its replacements that is whole; and what it shows.
+        """The window of a job with that result, or the first of its replacements that is whole; and what it shows.
 
         A replacement that shows the same goes where the corrupt window should have gone.
         """
         planned = job
-        result = self._runner.take(job)
         while isinstance(result, DamageError) and self._on_corrupt == "replace":
             replaced.append(self._note(job, result))
             job = self._job(job.position, attempt=job.attempt + 1)
             if window_views(job.clip, self._spec) == views:
                 job = replace(job, slot=planned.slot, places=planned.places)
             self._runner.submit([job], None if job.slot is None else memory, first=True)
-            result = self._runner.take(job)
+            (result,) = self._runner.take([job])
         if isinstance(result, Exception):
             raise result
         if job.attempt:
@@ -228,10 +233,21 @@ class Loader:
         else:
             self._tolerance.good()
         if job.slot is None or memory is None:
-            return result, window_views(job.clip, self._spec)
+            return self._window(job, result), window_views(job.clip, self._spec)
         num_frames = self._spec.num_frames
         frames = {place.view.camera: place.array(memory.array, num_frames=num_frames) for place in job.places}
-        return result.with_frames(frames), views
+        return self._window(job, replace(result, frames=frames)), views
+
+    def _window(self, job: Job, arrays: WindowArrays) -> Window:
+        return window_of(
+            job.clip,
+            job.start,
+            self._spec,
+            arrays,
+            labelled=job.labelled,
+            source=job.source,
+            position=job.position,
+        )
 
     def _note(self, job: Job, error: DamageError) -> Corrupt:
         """Enters a corrupt window in the ledger. Raises LoaderError where it is one too many."""
@@ -259,7 +275,10 @@ class _Inline:
     def submit(self, jobs: Sequence[Job], memory: SlotMemory | None, *, first: bool = False) -> None:  # noqa: ARG002
         self._memories.update({job.number: memory for job in jobs})
 
-    def take(self, job: Job) -> Window | Exception:
+    def take(self, jobs: Sequence[Job]) -> list[WindowArrays | Exception]:
+        return [self._do(job) for job in jobs]
+
+    def _do(self, job: Job) -> WindowArrays | Exception:
         memory = self._memories.pop(job.number)
         try:
             return do(job, self._setup, None if memory is None else memory.array)

@@ -21,6 +21,10 @@ Method = Literal["spawn", "fork"]
 METHODS: tuple[Method, ...] = get_args(Method)
 BOOT = "import sys; sys.path[:] = {path!r}; from vpdata.loader.worker import main; main({descriptor}, {parent})"
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""What glibc arrives at by itself once a process has freed an array of 32 MB, as workers never do: else they give the
+memory of clips and pictures back after every window, and the kernel clears it anew."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WorkerProcess:
@@ -66,7 +70,12 @@ def start_worker(
 
 def _spawn(ours: Connection, theirs: Connection) -> WorkerProcess:
     program = BOOT.format(path=sys.path, descriptor=theirs.fileno(), parent=os.getpid())
-    process = subprocess.Popen([sys.executable, "-c", program], pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        pass_fds=(theirs.fileno(),),
+        stdin=subprocess.DEVNULL,
+        env=KEEP_MEMORY | os.environ,
+    )
     return WorkerProcess(pid=process.pid, connection=ours, kill=process.kill, exit_code=process.poll)
 
 

@@ -98,6 +98,15 @@ class Window:
         return replace(self, frames=frames)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WindowArrays:
+    """What of a window comes from its shard; the rest follows from the index. Fields as in `Window`."""
+
+    frames: Mapping[str, NDArray[np.uint8]]
+    actions: NDArray[np.float64] | None
+    state: NDArray[np.float64] | None
+
+
 def cut_window(
     dataset: Dataset,
     clip: Clip,
@@ -107,7 +116,6 @@ def cut_window(
     labelled: bool,
     source: str,
     position: int | None = None,
-    into: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> Window:
     """Cuts the window that begins at frame `start` of the clip.
 
@@ -119,35 +127,74 @@ def cut_window(
         labelled: whether to show actions and state.
         source: the name that the window carries.
         position: that the window carries; where a clip has n instructions, it shows number `position % n`.
-        into: arrays to write the frames to, one for each of `window_views`; None for new ones.
 
     Raises:
         VpdataError: the window reaches past the clip although the episode goes on.
         ShardError: the clip's shard is missing, or its bytes are damaged (DamageError).
+    """
+    arrays = read_window(dataset, clip, start, spec, labelled=labelled)
+    return window_of(clip, start, spec, arrays, labelled=labelled, source=source, position=position)
+
+
+def read_window(
+    dataset: Dataset,
+    clip: Clip,
+    start: int,
+    spec: WindowSpec,
+    *,
+    labelled: bool,
+    into: Mapping[str, NDArray[np.uint8]] | None = None,
+) -> WindowArrays:
+    """The first half of `cut_window`: reads and decodes.
+
+    Args:
+        dataset, clip, start, spec, labelled: as `cut_window` takes them.
+        into: arrays to write the frames to, one for each of `window_views`; None for new ones.
+
+    Raises:
+        VpdataError, ShardError: as `cut_window`.
     """
     if not 0 <= start < clip.span.num_starts:
         raise ValueError(f"start {start} is not in [0, {clip.span.num_starts}) of clip {clip.key}")
     if labelled and not clip.num_actions:
         raise ValueError(f"clip {clip.key} has no actions")
     _check_reach(dataset, clip, start, spec, labelled=labelled)
-    views = window_views(clip, spec)
     if into is None:
+        views = window_views(clip, spec)
         into = {view.camera: np.empty((spec.num_frames, view.height, view.width, 3), np.uint8) for view in views}
-    wanted = start + spec.stride * np.arange(spec.num_frames)
-    rows = np.minimum(wanted, clip.num_frames - 1)
-    for view in views:
-        _read_frames(dataset, clip, view.camera, rows.tolist(), spec, into[view.camera])
+    rows = np.minimum(_wanted(start, spec), clip.num_frames - 1).tolist()
+    for camera, frames in into.items():
+        _read_frames(dataset, clip, camera, rows, spec, frames)
     state = dataset.state(clip) if labelled else None
     actions = dataset.actions(clip) if labelled else None
-    instructions = clip.episode.instructions
-    return Window(
+    return WindowArrays(
         frames=into,
-        frame_mask=wanted < clip.num_frames,
         actions=None if actions is None else _padded(actions[start : start + spec.horizon], spec.horizon),
-        action_mask=np.arange(start, start + spec.horizon) < (clip.num_actions if labelled else 0),
-        action_space=clip.episode.action_space if labelled else None,
         state=None if state is None else state[rows].astype(np.float64),
-        state_space=None if state is None else clip.episode.state_space,
+    )
+
+
+def window_of(
+    clip: Clip,
+    start: int,
+    spec: WindowSpec,
+    arrays: WindowArrays,
+    *,
+    labelled: bool,
+    source: str,
+    position: int | None,
+) -> Window:
+    """The second half of `cut_window`: says what `read_window` has read. Arguments as `cut_window` takes them."""
+    episode = clip.episode
+    instructions = episode.instructions
+    return Window(
+        frames=arrays.frames,
+        frame_mask=_wanted(start, spec) < clip.num_frames,
+        actions=arrays.actions,
+        action_mask=np.arange(start, start + spec.horizon) < (clip.num_actions if labelled else 0),
+        action_space=episode.action_space if labelled else None,
+        state=arrays.state,
+        state_space=None if arrays.state is None else episode.state_space,
         instruction=instructions[(position or 0) % len(instructions)] if instructions else "",
         key=clip.key,
         shard=clip.shard,
@@ -170,6 +217,11 @@ def window_views(clip: Clip, spec: WindowSpec) -> tuple[View, ...]:
         View(camera=name, height=spec.height or stored[name].height, width=spec.width or stored[name].width)
         for name in window_cameras(clip, spec.cameras)
     )
+
+
+def _wanted(start: int, spec: WindowSpec) -> NDArray[np.intp]:
+    """The frames of the clip that a window asks for, those past its end included."""
+    return start + spec.stride * np.arange(spec.num_frames)
 
 
 def _read_frames(

@@ -4,9 +4,11 @@ This module and all that it imports stay free of torch: a worker starts in the t
 """
 
 import ctypes
+import gc
 import os
 import signal
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
@@ -16,7 +18,8 @@ from numpy.typing import NDArray
 from vpdata.errors import VpdataError
 from vpdata.loader.jobs import Answer, Attach, Job, Setup, do
 from vpdata.loader.memory import map_memory
-from vpdata.loader.window import Window
+from vpdata.loader.window import WindowArrays
+from vpdata.loader.wire import answers_to_bytes, message_from
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -42,25 +45,27 @@ def end_with_parent(parent: int) -> None:
 
 
 def work(connection: Connection, setup: Setup) -> None:
-    """Does every `Job` that comes, until the pipe closes."""
+    """Does the jobs that come, a few at a time, until the pipe closes."""
     slots: dict[int, NDArray[np.uint8]] = {}
+    gc.freeze()  # what is imported stays: the collector need not go through it again and again
     while True:
         try:
-            message: Job | Attach = connection.recv()
+            message = message_from(connection.recv_bytes())
         except EOFError:
             return
         if isinstance(message, Attach):
             slots[message.slot] = map_memory(recv_handle(connection), message.size)
         else:
-            connection.send(Answer(number=message.number, result=_result(message, setup, slots)))
+            answers = [Answer(number=job.number, result=_result(job, setup, slots)) for job in message]
+            connection.send_bytes(answers_to_bytes(answers))
 
 
-def _result(job: Job, setup: Setup, slots: dict[int, NDArray[np.uint8]]) -> Window | Exception:
+def _result(job: Job, setup: Setup, slots: dict[int, NDArray[np.uint8]]) -> WindowArrays | Exception:
     try:
-        window = do(job, setup, None if job.slot is None else slots[job.slot])
+        arrays = do(job, setup, None if job.slot is None else slots[job.slot])
     except VpdataError as error:
         return error
     except Exception as error:  # a bug: it travels, with its traceback, to where the user sees it
         error.add_note(f"In a loader worker:\n{traceback.format_exc()}")
         return error
-    return window if job.slot is None else window.with_frames({})
+    return arrays if job.slot is None else replace(arrays, frames={})

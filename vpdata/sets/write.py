@@ -118,13 +118,14 @@ def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging) -> _Finis
 
 def _contents(
     plan: SetPlan, shard: PlannedShard, statistics: dict[str, ArrayStatistics]
-) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+) -> Iterator[tuple[str, Mapping[str, bytes | memoryview]]]:
     """The checked members of every clip, under the names and with the `json` that they shall have."""
     for i in range(shard.start, shard.stop):
         dataset, old = plan.datasets[int(plan.inputs[i])], plan.clip(i)
         new = _new(plan, i, old)
         names = member_names(old, new.episode)
-        contents = {names[member.name]: dataset.read(old, member.name) for member in old.members}
+        members = dataset.read_clip(int(plan.rows[i]))
+        contents: dict[str, bytes | memoryview] = {names[name]: data for name, data in members.items()}
         if new is not old or dataset.manifest.tool_version != plan.tool_version:
             contents[PROVENANCE] = provenance(new.episode, new.span, codec=new.codec, tool_version=plan.tool_version)
         if plan.statistics is None:

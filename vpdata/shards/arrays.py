@@ -1,22 +1,20 @@
 """The array members of clips in; the statistics of the rows that each clip owns out."""
 
-import io
 from collections.abc import Iterable, Mapping
-
-import numpy as np
 
 from vpdata.clips.encode import ACTIONS, STATE
 from vpdata.schema import Episode, Span
+from vpdata.shards.npy import array_from
 from vpdata.stats import ArrayStatistics
 
 
 def add_rows(
-    statistics: dict[str, ArrayStatistics], episode: Episode, span: Span, members: Mapping[str, bytes]
+    statistics: dict[str, ArrayStatistics], episode: Episode, span: Span, members: Mapping[str, bytes | memoryview]
 ) -> None:
     """Adds one clip to the statistics by space name: the rows that it owns; those that the next repeats count there."""
     for name, space in ((ACTIONS, episode.action_space), (STATE, episode.state_space)):
         if name in members and space is not None:
-            rows = np.load(io.BytesIO(members[name]), allow_pickle=False)[: span.num_starts]
+            rows = array_from(members[name])[: span.num_starts]
             found = ArrayStatistics.of(rows)
             statistics[space] = statistics[space].merge(found) if space in statistics else found
 

@@ -1,8 +1,7 @@
 """The place of a data set in, its clips and checked bytes, arrays and frames out."""
 
 import hashlib
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +16,7 @@ from vpdata.errors import DamageError, ShardError
 from vpdata.schema import Camera, Clip, Member
 from vpdata.shards.index import Clips, Index
 from vpdata.shards.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from vpdata.shards.npy import array_from
 from vpdata.shards.store import ShardLayout, Store, is_url, open_store
 
 
@@ -119,16 +119,28 @@ class Dataset:
         _ = self.manifest  # what the store checks shards against
         data = self._store.read(clip.shard, member.offset, member.size)
         if isal_zlib.crc32(data) != member.crc32:
-            raise DamageError(
-                f"{member_name} is damaged (its CRC-32 is not the index's).",
-                path=f"{self.place}/{clip.shard}",
-                episode=clip.key,
-                hint=f"`vpdata validate {self.place}` lists all damage.",
-            )
+            raise self._damaged(clip, member_name)
         return data
 
+    def read_clip(self, i: int) -> Mapping[str, memoryview]:
+        """The data of all members of clip i by name, in the shard's order, each checked; with a single read.
+
+        Raises:
+            IndexError: i is not in [0, number of clips).
+            ShardError: the shard is missing or truncated, or the bytes are damaged.
+        """
+        shard, names, offsets, sizes, crc32s = self.index.places(i)
+        first = offsets[0]
+        data = memoryview(self._store.read(shard, first, offsets[-1] + sizes[-1] - first))
+        members = {}
+        for name, offset, size, crc32 in zip(names, offsets, sizes, crc32s, strict=True):
+            members[name] = member = data[offset - first : offset - first + size]
+            if isal_zlib.crc32(member) != crc32:
+                raise self._damaged(self.clips[i], name)
+        return members
+
     def prefetch(self, clip: Clip, cameras: Sequence[str] | None = None) -> None:
-        """Says that these cameras (None for all) of a clip, its actions and its state will soon be read."""
+        """Brings these cameras (None for all) of a clip, its actions and its state near; a folder does nothing."""
         _ = self.manifest
         left_out: set[str] = set()
         if cameras is not None:
@@ -169,10 +181,15 @@ class Dataset:
             raise DamageError(where, path=f"{self.place}/{clip.shard}", episode=clip.key) from error
 
     def _array(self, clip: Clip, member_name: str) -> NDArray[np.generic] | None:
-        if _member(clip, member_name) is None:
-            return None
-        rows: NDArray[np.generic] = np.load(io.BytesIO(self.read(clip, member_name)), allow_pickle=False)
-        return rows
+        return None if _member(clip, member_name) is None else array_from(self.read(clip, member_name))
+
+    def _damaged(self, clip: Clip, member_name: str) -> DamageError:
+        return DamageError(
+            f"{member_name} is damaged (its CRC-32 is not the index's).",
+            path=f"{self.place}/{clip.shard}",
+            episode=clip.key,
+            hint=f"`vpdata validate {self.place}` lists all damage.",
+        )
 
     def _layout_of(self, shard: str) -> ShardLayout:
         return self.index.layout(shard)

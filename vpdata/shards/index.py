@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vpdata.schema import Clip
 from vpdata.shards.columns import NUMBERS, SCHEMA, TEXT, to_parquet
-from vpdata.shards.records import Records, as_numpy
+from vpdata.shards.records import Places, Records, as_numpy
 from vpdata.shards.store import ShardLayout
 
 if TYPE_CHECKING:
@@ -91,9 +91,13 @@ class Index:
 
     def clip(self, i: int) -> Clip:
         """The record of clip i, 0 <= i < N, built anew. Raises IndexError for any other i."""
-        if not 0 <= i < len(self):
-            raise IndexError(f"clip {i} of {len(self)}")
+        self._check(i)
         return self._records.clip(i)
+
+    def places(self, i: int) -> Places:
+        """Where the members of clip i lie, 0 <= i < N. Raises IndexError for any other i."""
+        self._check(i)
+        return self._records.places(i)
 
     def rows_of(self, shard: str) -> range:
         """The clips of one shard, in its order; empty for a shard without."""
@@ -145,6 +149,10 @@ class Index:
         lasts = np.append(firsts[1:], len(self))
         rows = zip(shards.codes[firsts].tolist(), firsts.tolist(), lasts.tolist(), strict=True)
         return {shards.values[code]: range(first, last) for code, first, last in rows}
+
+    def _check(self, i: int) -> None:
+        if not 0 <= i < len(self):
+            raise IndexError(f"clip {i} of {len(self)}")
 
     def _read(self, names: Sequence[str]) -> list[Any]:
         """Columns as single arrays, text as dictionaries. Every call reads through a file of its own: threads may."""

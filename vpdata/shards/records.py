@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,22 @@ from vpdata.schema import Camera, Clip, Episode, Member, Span
 from vpdata.shards.columns import NUMBERS, TEXT
 from vpdata.shards.store import ShardLayout
 from vpdata.shards.tar import BLOCK
+
+_KEPT_TEXTS, _KEPT_EPISODES = 4096, 1024
+_OF_EPISODE = (
+    *("source", "file", "episode_id", "content_digest", "cameras", "action_space", "state_space"),
+    *("instructions", "task", "attributes"),
+)
+
+
+class Places(NamedTuple):
+    """Where the members of a clip lie: their names, the first byte, size and CRC-32 of each, in the shard's order."""
+
+    shard: str
+    names: tuple[str, ...]
+    offsets: list[int]
+    sizes: list[int]
+    crc32s: list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,18 +52,36 @@ class Records:
         self._offsets = as_numpy(columns["member_offsets"].values)
         self._sizes = as_numpy(columns["member_sizes"].values)
         self._crc32s = as_numpy(columns["member_crc32s"].values)
+        self._first_rows = self._first_rows_of_episodes()
+        self._value = lru_cache(maxsize=_KEPT_TEXTS)(self._read_value)
+        self._episode = lru_cache(maxsize=_KEPT_EPISODES)(self._read_episode)
 
     def clip(self, i: int) -> Clip:
         """The record of row i, 0 <= i < N."""
         number = self._number
+        shard, names, offsets, sizes, crc32s = self.places(i)
         return Clip(
             key=self._keys[i].as_py(),
-            shard=self._at("shard", i),
-            episode=self._episode(i),
+            shard=shard,
+            episode=self._episode(int(self._first_rows[self._first_rows.searchsorted(i, "right") - 1])),
             span=Span(start=number("start_frame", i), stop=number("stop_frame", i), num_starts=number("num_starts", i)),
             num_actions=number("num_actions", i),
             codec=self._at("codec", i),
-            members=self._members(i),
+            members=tuple(
+                Member(name=name, offset=offset, size=size, crc32=crc32)
+                for name, offset, size, crc32 in zip(names, offsets, sizes, crc32s, strict=True)
+            ),
+        )
+
+    def places(self, i: int) -> Places:
+        """Where the members of row i lie, 0 <= i < N: what reading them takes, in a fraction of `clip`'s time."""
+        inside = slice(self._member_ends[i], self._member_ends[i + 1])
+        return Places(
+            self._at("shard", i),
+            _strings(self._at("member_names", i)),
+            self._offsets[inside].tolist(),
+            self._sizes[inside].tolist(),
+            self._crc32s[inside].tolist(),
         )
 
     def layout(self, rows: range) -> ShardLayout:
@@ -62,18 +96,15 @@ class Records:
         padded = -(-sizes[lasts] // BLOCK) * BLOCK
         return ShardLayout(offsets=offsets, sizes=sizes, crc32=self._crc32s[inside], clip_ends=offsets[lasts] + padded)
 
-    def _members(self, i: int) -> tuple[Member, ...]:
-        inside = slice(int(self._member_ends[i]), int(self._member_ends[i + 1]))
-        places = zip(
-            _strings(self._at("member_names", i)),
-            self._offsets[inside].tolist(),
-            self._sizes[inside].tolist(),
-            self._crc32s[inside].tolist(),
-            strict=True,
-        )
-        return tuple(Member(name=name, offset=offset, size=size, crc32=crc) for name, offset, size, crc in places)
+    def _first_rows_of_episodes(self) -> NDArray[np.intp]:
+        """The rows that say something else of their episode than the row before; the first one with them."""
+        columns = [self._text[name].codes for name in _OF_EPISODE]
+        columns += [self._numbers[name] for name in ("episode_num_frames", "episode_num_actions", "fps")]
+        differs = np.ones(len(self._keys), bool)
+        differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+        return np.flatnonzero(differs)
 
-    def _episode(self, i: int) -> Episode:
+    def _read_episode(self, i: int) -> Episode:
         return Episode(
             source=self._at("source", i),
             file=self._at("file", i),
@@ -94,8 +125,10 @@ class Records:
         return int(self._numbers[name][i])
 
     def _at(self, name: str, i: int) -> str:
-        column = self._text[name]
-        text: str = column.values[int(column.codes[i])].as_py()
+        return self._value(name, int(self._text[name].codes[i]))
+
+    def _read_value(self, name: str, code: int) -> str:
+        text: str = self._text[name].values[code].as_py()
         return text
 
 

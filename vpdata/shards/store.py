@@ -55,7 +55,7 @@ class Store(Protocol):
         ...
 
     def prefetch(self, shard: str, offset: int, size: int) -> None:
-        """Says that `read` will soon be asked for this; returns at once."""
+        """Brings what `read` will soon be asked for near, where it is far; takes as long as that takes."""
         ...
 
 

@@ -60,7 +60,7 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
+def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes | memoryview]]]) -> WrittenShard:
     """Writes (key, members by name) in the given order, members sorted by name; `path` appears once all is written.
 
     Whatever `clips` raises leaves no file behind.
@@ -73,15 +73,17 @@ def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes]]]) ->
         with partial.open("wb") as file:
             for key, contents in clips:
                 members = []
+                parts: list[bytes | memoryview] = []
                 for name, data in sorted(contents.items()):
                     head = header(key, name, size=len(data))
                     offset = position + len(head)
                     members.append(Member(name=name, offset=offset, size=len(data), crc32=isal_zlib.crc32(data)))
-                    for part in (head, data, padding(len(data))):
-                        file.write(part)
-                        digest.update(part)
-                        position += len(part)
+                    parts += (head, data, padding(len(data)))
+                    position = offset + len(data) + len(parts[-1])
                 written.append(tuple(members))
+                whole = b"".join(parts)  # one long write and checksum a clip, during which other threads run
+                file.write(whole)
+                digest.update(whole)
             file.write(END)
             digest.update(END)
             file.flush()
