@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,8 +18,11 @@ from vpdata.errors import LoaderError
 from vpdata.loader import jobs
 from vpdata.loader.loader import load
 from vpdata.loader.process import Method
+from vpdata.loader.window import WindowArrays
 from vpdata.mixture.make import make_mixture
 from vpdata.mixture.mixture import Mixture
+from vpdata.schema import Clip
+from vpdata.shards.dataset import Dataset
 
 
 def no_zombies() -> bool:
@@ -100,6 +104,30 @@ def test_a_bug_keeps_its_type_and_its_traceback(mixture: Mixture, monkeypatch: p
     with pytest.raises(ZeroDivisionError, match="deep inside") as caught:
         next(loader)
     assert any("in buggy" in note for note in caught.value.__notes__)
+
+
+def test_of_windows_done_together_the_one_that_ends_workers_is_blamed(
+    mixture: Mixture, expected: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deadly = mixture.locate(14)
+    places = [(ref.dataset, ref.clip, ref.start) for ref in map(mixture.locate, range(24))]
+    assert places.count((deadly.dataset, deadly.clip, deadly.start)) == 1
+    key = mixture.datasets[deadly.dataset].clips[deadly.clip].key
+    sound = jobs.read_window
+
+    def killing(dataset: Dataset, clip: Clip, start: int, *rest: Any, **more: Any) -> WindowArrays:
+        if (clip.key, start) == (key, deadly.start):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sound(dataset, clip, start, *rest, **more)
+
+    monkeypatch.setattr(jobs, "read_window", killing)  # which a forked worker inherits
+    loader = load(mixture, SPEC, batch_size=12, start=0, num_workers=3, method="fork")
+    got = fingerprints([next(loader)])
+    with pytest.raises(LoaderError, match=r"position 14 ended 3 loader workers; the last one was killed"):
+        next(loader)
+    assert got == expected[:12]
+    assert "at position 12 (" in caplog.text
+    assert "or the 3 after it; another one loads again" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from vpdata import codecs, sources
-from vpdata.errors import ShardError
+from vpdata.errors import DamageError, ShardError
 from vpdata.schema import Clip
 from vpdata.shards import store as store_module
 from vpdata.shards.dataset import Dataset
@@ -108,6 +108,35 @@ def test_the_manifest_comes_back_as_it_was(robocasa: Dataset) -> None:
     manifest, data = read_manifest(robocasa.path)
     assert manifest.to_bytes() == data
     assert str(robocasa.path.parent) not in data.decode()
+
+
+def test_a_clip_read_at_once_is_its_members(robocasa: Dataset) -> None:
+    for i, clip in enumerate(robocasa.clips):
+        found = robocasa.read_clip(i)
+        assert list(found) == [member.name for member in clip.members]
+        for name, data in found.items():
+            assert data == robocasa.read(clip, name)
+    for i in (-1, len(robocasa.clips)):
+        with pytest.raises(IndexError):
+            robocasa.read_clip(i)
+
+
+def test_damage_of_any_member_stops_a_clip_read_at_once(copy: Path) -> None:
+    dataset = Dataset.open(copy)
+    clip = dataset.clips[1]
+    shard = copy / clip.shard
+    shard.chmod(0o644)
+    sound = shard.read_bytes()
+    for member in clip.members:
+        data = bytearray(sound)
+        data[member.offset + member.size - 1] ^= 16
+        shard.write_bytes(data)
+        with pytest.raises(DamageError, match=f"{member.name} is damaged") as caught:
+            dataset.read_clip(1)
+        assert caught.value.episode == clip.key
+        dataset.read_clip(0)
+    shard.write_bytes(sound)
+    dataset.read_clip(1)
 
 
 def _read_first(dataset: Dataset) -> bytes:

@@ -4,7 +4,6 @@ A store moves bytes and knows nothing of clips. Whoever reads checks them: `Data
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,14 +85,14 @@ class LocalStore:
     """A folder on this machine.
 
     Shards are opened when first read, by each process for itself (a forked one may use its parent's, since reads carry
-    their own position), and the least recently used are closed.
+    their own position), and those opened first are closed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.place = str(folder)
         self._folder = folder
         self._sizes: dict[str, int] = {}
-        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._files: dict[str, _OpenFile] = {}
         self._lock = Lock()
 
     def read_file(self, name: str) -> bytes:
@@ -124,12 +123,14 @@ class LocalStore:
         """See `Store`; the operating system reads ahead well enough."""
 
     def _file(self, shard: str) -> "_OpenFile":
-        with self._lock:
-            file = self._files.pop(shard, None) or _OpenFile(self._folder / shard, size=self._sizes[shard])
-            self._files[shard] = file
-            if len(self._files) > MAX_OPEN_SHARDS:
-                self._files.popitem(last=False)
-            return file
+        file = self._files.get(shard)
+        if file is None:
+            file = _OpenFile(self._folder / shard, size=self._sizes[shard])
+            with self._lock:
+                self._files[shard] = file
+                if len(self._files) > MAX_OPEN_SHARDS:
+                    del self._files[next(iter(self._files))]
+        return file
 
 
 class _OpenFile:
