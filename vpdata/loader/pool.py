@@ -1,8 +1,8 @@
 """Jobs in, their results out, by worker processes that hold no lock in common: any may die or hang at any moment.
 
 A thread hands out jobs in order, a few at a time, to whichever worker is free, and notices workers that died or do not
-answer. Such a worker is killed and replaced, and its jobs are done again; those that it had begun one by one, so that it
-becomes clear which is to blame.
+answer. Such a worker is killed and replaced, and its jobs are done again; those that it had begun one by one, so that
+it becomes clear which is to blame.
 """
 
 import logging
