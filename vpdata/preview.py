@@ -103,7 +103,8 @@ def write_video(dataset: Dataset, clips: Sequence[Clip], path: Path) -> float:
     seconds = Fraction(0)
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
+            options = {"crf": "20", "preset": "veryfast", "x264-params": "mbtree=0"}  # with mbtree bytes differ by run
+            stream = container.add_stream("libx264", rate=30, options=options)
             stream.width, stream.height, stream.pix_fmt = VIDEO_WIDTH, height + height % 2, "yuv420p"
             stream.codec_context.time_base = TIME_BASE
             for panel in panels:
