@@ -24,7 +24,7 @@ def write_video(prediction: WindowPrediction, path: Path, *, fps: float) -> None
     num_frames = len(prediction.window.frame_mask)
     order = [*range(num_frames), *[num_frames - 1] * HOLD_FRAMES]
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        options = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}  # with mbtree bytes differ by run
+        options = {"crf": "14", "preset": "veryfast", "x264-params": "mbtree=0"}  # with mbtree bytes differ by run
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=options)
         for i, t in enumerate(order):
             rows = [_row([views[camera][t] for camera in recorded]) for views in (recorded, predicted)]
