@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vpdata.ingest import IngestOptions, ingest
+
+# The same examples on every run, so that a failure is of the change at hand; --hypothesis-profile=default tries others.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

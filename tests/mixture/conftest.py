@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from vpdata.clips.encode import ClipOptions
 from vpdata.ingest import IngestOptions, ingest
 from vpdata.shards.dataset import Dataset
-
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,20 @@ def test_threads_share_few_descriptors(datasets: Mapping[str, Path], monkeypatch
     assert num_open() <= before + 1
 
 
+def test_the_shard_not_used_for_longest_is_closed(
+    robocasa: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MAX_OPEN_SHARDS", 2)
+    shards = [replace(robocasa.manifest.shards[0], name=name, size=1) for name in "abc"]
+    for shard in shards:
+        (tmp_path / shard.name).write_text(shard.name)
+    store = LocalStore(tmp_path)
+    store.attach(replace(robocasa.manifest, shards=tuple(shards)), robocasa.index.layout)
+    assert [store.read(name, 0, 1) for name in "abac"] == [b"a", b"b", b"a", b"c"]
+    opened = {os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()}
+    assert {name for name in "abc" if str(tmp_path / name) in opened} == {"a", "c"}
+
+
 def test_no_flipped_bit_is_read(copy: Path) -> None:
     dataset = Dataset.open(copy)
     rng = random.Random(0)

@@ -85,7 +85,7 @@ class LocalStore:
     """A folder on this machine.
 
     Shards are opened when first read, by each process for itself (a forked one may use its parent's, since reads carry
-    their own position), and those opened first are closed.
+    their own position), and those not used for longest are closed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,13 +123,13 @@ class LocalStore:
         """See `Store`; the operating system reads ahead well enough."""
 
     def _file(self, shard: str) -> "_OpenFile":
-        file = self._files.get(shard)
-        if file is None:
-            file = _OpenFile(self._folder / shard, size=self._sizes[shard])
-            with self._lock:
-                self._files[shard] = file
-                if len(self._files) > MAX_OPEN_SHARDS:
+        with self._lock:
+            file = self._files.pop(shard, None)
+            if file is None:
+                file = _OpenFile(self._folder / shard, size=self._sizes[shard])
+                if len(self._files) >= MAX_OPEN_SHARDS:
                     del self._files[next(iter(self._files))]
+            self._files[shard] = file  # the last one is the most recently used
         return file
 
 

@@ -63,6 +63,10 @@ Settings = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint, exactly.")]
+AllowChangedData = Annotated[
+    bool,
+    typer.Option("--allow-changed-data", help="Take the data sets as they are, and --resume on another mixture."),
+]
 TextEncoder = Annotated[
     str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
 ]
@@ -84,11 +88,12 @@ def stage1(
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
+    allow_changed_data: AllowChangedData = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train the video UNet on every window of a mixture, with and without actions."""
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder)
+    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     if resume_run:
         trainer = place.resume("stage1", options, model=model, pretrained=pretrained, set_model=set_model)
     else:
@@ -113,11 +118,12 @@ def stage2(
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
+    allow_changed_data: AllowChangedData = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Freeze the video UNet and train the vision encoder and action head on the labelled windows of a mixture."""
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder)
+    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     if resume_run:
         trainer = place.resume("stage2", options, from_=from_run)
     else:
@@ -148,6 +154,7 @@ def joint(
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
+    allow_changed_data: AllowChangedData = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train video UNet, vision encoder and action head together on the labelled windows of a mixture.
@@ -155,7 +162,7 @@ def joint(
     Action gradients stop at the UNet's features, as in the paper; `--set gradient_stop=reference` lets them through.
     """
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder)
+    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     of_model = {"model": model, "pretrained": pretrained, "set_model": set_model}
     if resume_run:
         trainer = place.resume("joint", options, from_=from_run, **of_model)
@@ -195,10 +202,15 @@ class _Place:
     out: Path
     device: str
     text_encoder: str | None
+    allow_changed_data: bool
 
     def where(self) -> dict[str, Any]:
         """Arguments that all ways to start share."""
-        return {"device": self.device, "text_location": self.text_encoder}
+        return {
+            "device": self.device,
+            "text_location": self.text_encoder,
+            "allow_changed_data": self.allow_changed_data,
+        }
 
     def resume(self, stage: StageName, options: _Options, **others: object) -> Trainer:
         """A resumed run keeps its configuration; only `num_workers`, which changes nothing, may be another."""

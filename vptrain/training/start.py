@@ -23,15 +23,16 @@ def start_stage1(
     run: RunConfig,
     device: str,
     text_location: str | None = None,
+    allow_changed_data: bool = False,
 ) -> Trainer:
-    """A new stage-1 run.
+    """A new stage-1 run; `allow_changed_data` takes data sets whose digests are not those in the mixture file.
 
     Raises:
         VptrainError: the folder holds a run, or the pretrained weights cannot be loaded.
         MixtureError: the mixture cannot be opened.
     """
     _refuse_existing(folder)
-    mixture = Mixture.open(mixture_file)
+    mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data)
     return Trainer(
         folder=folder,
         run=run,
@@ -44,9 +45,16 @@ def start_stage1(
 
 
 def start_stage2(
-    mixture_file: Path, folder: Path, *, stage1: Path, run: RunConfig, device: str, text_location: str | None = None
+    mixture_file: Path,
+    folder: Path,
+    *,
+    stage1: Path,
+    run: RunConfig,
+    device: str,
+    text_location: str | None = None,
+    allow_changed_data: bool = False,
 ) -> Trainer:
-    """A new stage-2 run on the video UNet of a stage-1 run or checkpoint.
+    """A new stage-2 run on the video UNet of a stage-1 run or checkpoint; `allow_changed_data` as for stage 1.
 
     Raises:
         VptrainError: the folder holds a run, there is no such checkpoint, or a labelled source's actions do not
@@ -55,7 +63,7 @@ def start_stage2(
     """
     _refuse_existing(folder)
     checkpoint = Checkpoint.open(stage1)
-    mixture = Mixture.open(mixture_file).labelled_only()
+    mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
     _check_labelled(mixture, checkpoint.model)
     return Trainer(
         folder=folder,
@@ -76,17 +84,19 @@ def start_joint(
     run: RunConfig,
     device: str,
     text_location: str | None = None,
+    allow_changed_data: bool = False,
 ) -> Trainer:
     """A new joint run.
 
     Args:
         start: the model whose pretrained weights to begin with, or a stage-1 run or checkpoint.
+        allow_changed_data: as for stage 1.
 
     Raises:
         VptrainError, MixtureError: as `start_stage1` and `start_stage2`.
     """
     _refuse_existing(folder)
-    mixture = Mixture.open(mixture_file).labelled_only()
+    mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
     model = Checkpoint.open(start).model if isinstance(start, Path) else start
     _check_labelled(mixture, model)
     policy = Checkpoint.open(start).load_policy() if isinstance(start, Path) else initial_policy(start, seed=run.seed)
@@ -109,16 +119,20 @@ def resume(
     device: str,
     text_location: str | None = None,
     num_workers: int | None = None,
+    allow_changed_data: bool = False,
 ) -> Trainer:
     """A run as its latest checkpoint left it: weights, optimizer and data position.
 
     Args:
         stage: what the run must be.
         num_workers: processes that load windows from now on; None for as many as before.
+        allow_changed_data: go on at the same position of another mixture, or of one whose data sets have changed; the
+            run's action statistics stay.
 
     Raises:
-        VptrainError: there is no checkpoint, it is of another stage, or the mixture is not the one that the run was
-            trained on.
+        VptrainError: there is no checkpoint, it is of another stage, the mixture is not the one that the run was
+            trained on, or its actions do not convert to the model's.
+        MixtureError: the mixture cannot be opened.
     """
     checkpoint = Checkpoint.open(folder)
     if checkpoint.run.stage != stage:
@@ -127,16 +141,20 @@ def resume(
             path=folder,
             hint=f"Go on with `vptrain {checkpoint.run.stage} --resume`.",
         )
-    mixture = Mixture.open(mixture_file)
+    mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data)
     if checkpoint.run.stage != "stage1":
         mixture = mixture.labelled_only()
     if mixture.digest != checkpoint.data.digest:
-        raise VptrainError(
-            f"the mixture is another one than this run was trained on ({mixture.digest[:12]}… where the checkpoint "
-            f"says {checkpoint.data.digest[:12]}…).",
-            path=mixture_file,
-            hint="Restore the mixture file and its data sets, or begin a new run in another folder.",
-        )
+        if not allow_changed_data:
+            raise VptrainError(
+                f"the mixture is another one than this run was trained on ({mixture.digest[:12]}… where the checkpoint "
+                f"says {checkpoint.data.digest[:12]}…).",
+                path=mixture_file,
+                hint="Restore the mixture file and its data sets, begin a new run in another folder, or go on with "
+                "these data by --allow-changed-data.",
+            )
+        if checkpoint.run.stage != "stage1":
+            _check_labelled(mixture, checkpoint.model)
     return Trainer(
         folder=folder,
         run=checkpoint.run if num_workers is None else replace(checkpoint.run, num_workers=num_workers),

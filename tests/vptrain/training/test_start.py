@@ -38,6 +38,35 @@ def test_another_mixture_is_refused(stage1_run: Path, datasets: Mapping[str, Pat
     assert caught.value.hint is not None
 
 
+def test_another_mixture_is_taken_if_named(stage1_run: Path, datasets: Mapping[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(stage1_run, run)
+    other = write_mixture(tmp_path / "other.toml", datasets, "robocasa", "video", seed=1)
+    trainer = resume(other, run, stage="stage1", device="cpu", allow_changed_data=True)
+    assert trainer.normalizer == Checkpoint.open(run).normalizer
+    trainer.run = replace(trainer.run, steps=4)
+    trainer.train(lambda _: None)
+    saved = Checkpoint.open(run)
+    assert (saved.step, saved.data.digest) == (4, Mixture.open(other).digest)
+    resume(other, run, stage="stage1", device="cpu")  # from now on these are its data
+
+
+def test_changed_data_sets_are_taken_if_named(
+    stage2_run: Path, mixture_file: Path, datasets: Mapping[str, Path], tmp_path: Path
+) -> None:
+    text = mixture_file.read_text()
+    for digest in {dataset.digest for dataset in map(Dataset.open, datasets.values())}:
+        text = text.replace(digest, "0" * len(digest))
+    changed = mixture_file.with_name("changed.toml")
+    changed.write_text(text)
+    arguments = {"stage": "stage2", "device": "cpu"}
+    with pytest.raises(MixtureError, match="has changed") as caught:
+        resume(changed, stage2_run, **arguments)
+    assert "--allow-changed-data" in str(caught.value.hint)
+    assert resume(changed, stage2_run, **arguments, allow_changed_data=True).step == STAGE2.steps
+    assert start_stage1(changed, tmp_path / "new", model=MICRO, run=STAGE1, device="cpu", allow_changed_data=True)
+
+
 def test_the_same_mixture_elsewhere_is_not(stage1_run: Path, datasets: Mapping[str, Path], tmp_path: Path) -> None:
     moved = write_mixture(
         tmp_path / "deep" / "moved.toml", datasets, "robocasa", "teleop", "video", withhold={"teleop": ["*"]}
