@@ -29,7 +29,8 @@ class Batch:
         frames_BVFHWC: uint8, of the model's size and on its device. May be a view into what a loader uses again.
         frame_mask_BF: bool, false past the episode's end.
         instructions: one a window.
-        positions: global positions of the windows, for draws that follow from them; None for windows of no stream.
+        keys: what the windows' draws follow from: their global positions, or their places in the list where they are
+            of no stream.
         actions_BAD: float32, normalised; None unless all windows are labelled.
         action_mask_BA: bool, false where there is no action.
     """
@@ -38,7 +39,7 @@ class Batch:
     frames_BVFHWC: Tensor
     frame_mask_BF: Tensor
     instructions: tuple[str, ...]
-    positions: tuple[int, ...] | None
+    keys: tuple[int, ...]
     actions_BAD: Tensor | None
     action_mask_BA: Tensor
 
@@ -49,6 +50,23 @@ class Batch:
         B, V, F = self.frames_BVFHWC.shape[:3]
         if len(self.layout) != V or self.frame_mask_BF.shape != (B, F) or len(self.instructions) != B:
             raise ValueError(f"batch of {tuple(self.frames_BVFHWC.shape)} does not fit its layout or masks")
+
+    def split(self, size: int | None) -> list["Batch"]:
+        """Batches of at most so many windows; None: itself."""
+        if size is None or size >= len(self):
+            return [self]
+        return [self._part(slice(start, start + size)) for start in range(0, len(self), size)]
+
+    def _part(self, part: slice) -> "Batch":
+        return Batch(
+            layout=self.layout,
+            frames_BVFHWC=self.frames_BVFHWC[part],
+            frame_mask_BF=self.frame_mask_BF[part],
+            instructions=self.instructions[part],
+            keys=self.keys[part],
+            actions_BAD=None if self.actions_BAD is None else self.actions_BAD[part],
+            action_mask_BA=self.action_mask_BA[part],
+        )
 
     @property
     def mask_BT(self) -> Tensor:
@@ -103,7 +121,9 @@ def make_batches(
     for layout, members in by_layout.items():
         places = [place for group in members for place in group.places]
         frames = _in_order([_frames(group, image_size, device) for group in members], places)
-        batches.append(_batch(layout, frames, [in_order[place] for place in sorted(places)], normalizer, padding))
+        shown = [(place, in_order[place]) for place in sorted(places)]
+        keys = tuple(place if window.position is None else window.position for place, window in shown)
+        batches.append(_batch(layout, frames, [window for _, window in shown], keys, normalizer, padding))
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
     return batches
@@ -133,6 +153,7 @@ def _batch(
     layout: tuple[str, ...],
     frames_BVFHWC: Tensor,
     windows: Sequence[Window],
+    keys: tuple[int, ...],
     normalizer: ActionNormalizer | None,
     padding: Padding,
 ) -> Batch:
@@ -145,13 +166,12 @@ def _batch(
             actions = torch.where(action_mask[:, :, None], actions, 0.0)
         else:
             action_mask = torch.ones_like(action_mask)
-    positions = tuple(window.position for window in windows if window.position is not None)
     return Batch(
         layout=layout,
         frames_BVFHWC=frames_BVFHWC,
         frame_mask_BF=torch.from_numpy(np.stack([window.frame_mask for window in windows])),
         instructions=tuple(window.instruction for window in windows),
-        positions=positions if len(positions) == len(windows) else None,
+        keys=keys,
         actions_BAD=actions,
         action_mask_BA=action_mask,
     )

@@ -3,7 +3,8 @@
 ```
 RUN/checkpoints/step-00000600/
   checkpoint.json      format, model and run configuration, action statistics and space, data position, file hashes
-  model.safetensors    every parameter of the policy, the autoencoder included
+  model.safetensors    every parameter of the policy, the autoencoder and adapters included
+  average.safetensors  the moving average of the trained weights, where the run keeps one
   optimizer.pt         the optimizer's state, for resuming
 RUN/checkpoints/latest  the name of the newest one
 ```
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -21,14 +23,16 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from vptrain.config import ModelConfig, RunConfig, from_dict, to_dict
 from vptrain.errors import VptrainError
+from vptrain.models.lora import add_adapters, merge_adapters
 from vptrain.models.policy import VideoPolicy
 from vptrain.normalize import ActionNormalizer
 
-FORMAT_VERSION = 1
-KEPT = 2
+FORMAT_VERSION = 2
+MODEL, AVERAGE, OPTIMIZER = "model.safetensors", "average.safetensors", "optimizer.pt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,32 +97,58 @@ class Checkpoint:
         )
 
     def load_policy(self) -> VideoPolicy:
-        """The policy with the checkpoint's weights, every tensor accounted for."""
-        policy = VideoPolicy(self.model)
+        """The policy to use: averaged weights where the run keeps them, adapters merged, every tensor accounted for."""
+        policy = self.load_training_policy()
+        average = self.load_average()
+        if average is not None:
+            policy.load_state_dict({**policy.state_dict(), **average})
+        merge_adapters(policy.unet)
+        return policy
+
+    def load_training_policy(self) -> VideoPolicy:
+        """The policy as training left it, with adapters where the run trains those."""
+        policy = training_policy(VideoPolicy(self.model), self.run)
         try:
-            policy.load_state_dict(load_file(self.path / "model.safetensors"))
+            policy.load_state_dict(load_file(self.path / MODEL))
         except (SafetensorError, RuntimeError) as error:
             problem = shorten(str(error), 300)
             raise VptrainError(f"the weights do not fit the configuration: {problem}", path=self.path) from error
         return policy
 
+    def load_average(self) -> dict[str, Tensor] | None:
+        """The moving average of the trained weights by name, None where the run keeps none."""
+        return load_file(self.path / AVERAGE) if AVERAGE in self.files else None
+
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state dict."""
-        state: dict[str, Any] = torch.load(self.path / "optimizer.pt", map_location="cpu", weights_only=True)
+        """What `save_checkpoint` was given."""
+        state: dict[str, Any] = torch.load(self.path / OPTIMIZER, map_location="cpu", weights_only=True)
         return state
+
+
+def training_policy(policy: VideoPolicy, run: RunConfig) -> VideoPolicy:
+    """The policy with new adapters where the run trains those."""
+    if run.lora_rank is not None:
+        add_adapters(policy.unet, rank=run.lora_rank, alpha=run.lora_alpha, seed=run.seed)
+    return policy
 
 
 def save_checkpoint(
     run_folder: Path,
     *,
     step: int,
-    policy: VideoPolicy,
+    weights: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None,
+    model: ModelConfig,
     run: RunConfig,
     normalizer: ActionNormalizer | None,
     data: DataPosition,
     optimizer_state: dict[str, Any],
 ) -> Path:
-    """Writes a checkpoint under a temporary name, syncs and renames it, then prunes all but the newest `KEPT`."""
+    """Writes a checkpoint under a temporary name, syncs and renames it, then prunes what the run does not keep.
+
+    Raises:
+        VptrainError: it cannot be written; what was there before is whole.
+    """
     root = run_folder / "checkpoints"
     root.mkdir(parents=True, exist_ok=True)
     folder = root / f"step-{step:08d}"
@@ -126,18 +156,18 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in policy.state_dict().items()}, partial / "model.safetensors"
-        )
-        _save_optimizer(optimizer_state, partial / "optimizer.pt")
+        for name, tensors in ((MODEL, weights), (AVERAGE, average)):
+            if tensors is not None:
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial / name)
+        _save_optimizer(optimizer_state, partial / OPTIMIZER)
         values = {
             "format_version": FORMAT_VERSION,
             "step": step,
-            "model": to_dict(policy.config),
+            "model": to_dict(model),
             "run": to_dict(run),
             "actions": None if normalizer is None else normalizer.to_json(),
             "data": {"mixture": data.mixture, "digest": data.digest, "position": data.position},
-            "files": {name: _sha256(partial / name) for name in ("model.safetensors", "optimizer.pt")},
+            "files": {file.name: _sha256(file) for file in sorted(partial.iterdir())},
         }
         (partial / "checkpoint.json").write_text(json.dumps(values, indent=2) + "\n")
         for file in (*partial.iterdir(), partial):
@@ -157,8 +187,9 @@ def save_checkpoint(
     _sync(pointer)
     pointer.replace(root / "latest")
     _sync(root)
-    for old in sorted(root.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old)
+    for old in sorted(root.glob("step-*"))[: -run.keep_checkpoints]:
+        if not run.keep_every or int(old.name.removeprefix("step-")) % run.keep_every:
+            shutil.rmtree(old)
     return folder
 
 

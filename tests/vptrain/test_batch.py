@@ -11,7 +11,8 @@ from vpdata.loader.window import Window
 from vpdata.mixture.mixture import Mixture
 from vptrain.batch import make_batches, window_spec
 from vptrain.errors import VptrainError
-from vptrain.normalize import ActionNormalizer
+from vptrain.models.policy import VideoPolicy
+from vptrain.normalize import ActionNormalizer, images_to_unit
 
 
 def test_every_window_is_in_one_batch_of_its_cameras(any_windows: list[Window]) -> None:
@@ -28,10 +29,34 @@ def test_every_window_is_in_one_batch_of_its_cameras(any_windows: list[Window]) 
                 assert stored.shape != expected.shape
                 difference = batch.frames_BVFHWC[i, v].numpy().astype(int) - expected
                 assert np.abs(difference).max() <= 2
-            assert batch.positions is not None
-            assert batch.positions[i] == window.position
+            assert batch.keys[i] == window.position
             assert batch.frame_mask_BF[i].tolist() == window.frame_mask.tolist()
         assert batch.actions_BAD is None
+
+
+def test_no_view_is_invented(any_windows: list[Window], mixture: Mixture, policy: VideoPolicy) -> None:
+    """What reaches the UNet is one frame and, of each camera that the clip was recorded with, all of its frames."""
+    recorded = {p.clip.key: [camera.name for camera in p.clip.episode.cameras] for p in mixture.training_clips()}
+    expected: dict[tuple[str, ...], list[Window]] = {}
+    for window in any_windows:
+        cameras = recorded[window.key]
+        shown = tuple(camera for camera in MICRO.cameras if camera in cameras) or (cameras[0],)
+        expected.setdefault(shown, []).append(window)
+    assert {1, 3} <= {len(layout) for layout in expected}
+    batches = {batch.layout: batch for batch in make_batches(any_windows, image_size=MICRO.image_size)}
+    assert set(batches) == set(expected)
+    for layout, batch in batches.items():
+        assert batch.frames_BVFHWC.shape[:2] == (len(expected[layout]), len(layout))
+        for i, window in enumerate(expected[layout]):
+            for v, camera in enumerate(layout):
+                (alone,) = make_batches(
+                    [window.with_frames({camera: window.frames[camera]})], image_size=MICRO.image_size
+                )
+                assert torch.equal(batch.frames_BVFHWC[i, v], alone.frames_BVFHWC[0, 0])
+        first = images_to_unit(batch.frames_BVFHWC[:, :, 0])
+        text = torch.zeros(len(batch), MICRO.text.dim)
+        condition = policy.encode_condition(first, text, layout=layout, noise_BVCHW=torch.zeros_like(first))
+        assert condition.latents_BTCHW.shape[1] == batch.mask_BT.shape[1] == 1 + len(layout) * MICRO.num_frames
 
 
 def test_actions_are_converted_and_normalised(labelled_windows: list[Window], normalizer: ActionNormalizer) -> None:
@@ -133,7 +158,7 @@ def test_what_a_loader_delivers_gives_the_same_batches(
     theirs = make_batches(any_windows, **options)
     assert len(ours) == len(theirs) > 1
     for a, b in zip(ours, theirs, strict=True):
-        assert (a.layout, a.instructions, a.positions) == (b.layout, b.instructions, b.positions)
+        assert (a.layout, a.instructions, a.keys) == (b.layout, b.instructions, b.keys)
         assert torch.equal(a.frames_BVFHWC, b.frames_BVFHWC)
         assert torch.equal(a.frame_mask_BF, b.frame_mask_BF)
 
@@ -148,7 +173,7 @@ def test_windows_of_other_sizes_are_of_one_batch_in_order(labelled_windows: list
     for i, window in enumerate(mixed):
         (alone,) = make_batches([window], image_size=MICRO.image_size)
         assert torch.equal(batch.frames_BVFHWC[i], alone.frames_BVFHWC[0])
-    assert batch.positions == (0, 1, 2, 3)
+    assert batch.keys == (0, 1, 2, 3)
     uneven = labelled_windows[0].with_frames({**labelled_windows[0].frames, "wrist": small[0].frames["wrist"]})
     (batch,) = make_batches([uneven], image_size=MICRO.image_size)
     assert torch.equal(
@@ -156,6 +181,20 @@ def test_windows_of_other_sizes_are_of_one_batch_in_order(labelled_windows: list
     )
 
 
-def test_windows_of_no_stream_have_no_positions(labelled_windows: list[Window]) -> None:
-    (batch,) = make_batches([labelled_windows[0], replace(labelled_windows[1], position=None)], image_size=64)
-    assert batch.positions is None
+def test_windows_of_no_stream_are_known_by_their_place(any_windows: list[Window]) -> None:
+    batches = make_batches([replace(window, position=None) for window in any_windows], image_size=64)
+    assert len(batches) > 1
+    assert sorted(key for batch in batches for key in batch.keys) == list(range(len(any_windows)))
+
+
+def test_parts_of_a_batch_are_its_windows_in_order(
+    labelled_windows: list[Window], normalizer: ActionNormalizer
+) -> None:
+    (batch,) = make_batches(labelled_windows, normalizer=normalizer, image_size=64)
+    assert batch.split(None) == batch.split(6) == [batch]
+    parts = batch.split(4)
+    assert [len(part) for part in parts] == [4, 2]
+    assert tuple(key for part in parts for key in part.keys) == batch.keys
+    assert tuple(text for part in parts for text in part.instructions) == batch.instructions
+    for name in ("frames_BVFHWC", "frame_mask_BF", "actions_BAD", "action_mask_BA"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))

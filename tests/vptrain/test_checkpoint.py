@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from micro import MICRO, STAGE2
 from safetensors.torch import load_file
 
 from vpdata.mixture.mixture import Mixture
-from vptrain.checkpoint import KEPT, Checkpoint, DataPosition, save_checkpoint
+from vptrain.checkpoint import Checkpoint, DataPosition, save_checkpoint
+from vptrain.config import RunConfig
 from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
 from vptrain.normalize import ActionNormalizer
@@ -18,13 +20,17 @@ from vptrain.normalize import ActionNormalizer
 DATA = DataPosition(mixture="mix.toml", digest="ab" * 32, position=12)
 
 
-def save(run: Path, policy: VideoPolicy, normalizer: ActionNormalizer | None, *, step: int = 4) -> Path:
+def save(
+    folder: Path, policy: VideoPolicy, normalizer: ActionNormalizer | None, *, step: int = 4, run: RunConfig = STAGE2
+) -> Path:
     optimizer = torch.optim.Adam(policy.head.parameters())
     return save_checkpoint(
-        run,
+        folder,
         step=step,
-        policy=policy,
-        run=STAGE2,
+        weights=policy.state_dict(),
+        average=None,
+        model=MICRO,
+        run=run,
         normalizer=normalizer,
         data=DATA,
         optimizer_state=optimizer.state_dict(),
@@ -73,8 +79,15 @@ def test_only_the_newest_are_kept(policy: VideoPolicy, tmp_path: Path) -> None:
         save(tmp_path, policy, None, step=step)
     names = sorted(folder.name for folder in (tmp_path / "checkpoints").glob("step-*"))
     assert names == ["step-00000004", "step-00000010"]
-    assert len(names) == KEPT
     assert Checkpoint.open(tmp_path).step == 10
+
+
+def test_every_so_many_steps_one_is_kept_for_good(policy: VideoPolicy, tmp_path: Path) -> None:
+    run = replace(STAGE2, keep_checkpoints=1, keep_every=4)
+    for step in (2, 4, 6, 8, 10):
+        save(tmp_path, policy, None, step=step, run=run)
+    names = sorted(folder.name for folder in (tmp_path / "checkpoints").glob("step-*"))
+    assert names == ["step-00000004", "step-00000008", "step-00000010"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
@@ -105,7 +118,7 @@ def test_a_key_of_another_version_is_refused(policy: VideoPolicy, tmp_path: Path
 
 def test_another_format_is_refused(policy: VideoPolicy, tmp_path: Path) -> None:
     edit(save(tmp_path, policy, None), format_version=99)
-    with pytest.raises(VptrainError, match="checkpoint format 99 where 1 is expected"):
+    with pytest.raises(VptrainError, match="checkpoint format 99 where 2 is expected"):
         Checkpoint.open(tmp_path)
 
 
@@ -143,12 +156,12 @@ import resource, signal, sys
 from pathlib import Path
 from vptrain.checkpoint import Checkpoint, save_checkpoint
 checkpoint = Checkpoint.open(Path(sys.argv[1]))
-policy, optimizer = checkpoint.load_policy(), checkpoint.optimizer_state()
+weights, optimizer = checkpoint.load_policy().state_dict(), checkpoint.optimizer_state()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 try:
-    save_checkpoint(Path(sys.argv[1]), step=9, policy=policy, run=checkpoint.run, normalizer=None,
-                    data=checkpoint.data, optimizer_state=optimizer)
+    save_checkpoint(Path(sys.argv[1]), step=9, weights=weights, average=None, model=checkpoint.model,
+                    run=checkpoint.run, normalizer=None, data=checkpoint.data, optimizer_state=optimizer)
 except Exception as error:
     print(type(error).__name__, error)
 """

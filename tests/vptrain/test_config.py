@@ -53,13 +53,17 @@ def test_a_model_size_that_is_not_there() -> None:
 
 
 def test_plain_fields_can_be_set_by_name() -> None:
-    run = overridden(STAGE1, ["steps=7", "learning_rate=2e-4", "clip_norm=0.5", "drop=frame", "decay=true"])
-    assert run == replace(STAGE1, steps=7, learning_rate=2e-4, clip_norm=0.5, drop="frame", decay=True)
+    run = overridden(STAGE1, ["steps=7", "learning_rate=2e-4", "clip_norm=0.5", "drop=frame", "schedule=cosine"])
+    assert run == replace(STAGE1, steps=7, learning_rate=2e-4, clip_norm=0.5, drop="frame", schedule="cosine")
     assert overridden(run, ["clip_norm=none"]).clip_norm is None
     assert overridden(MICRO, ["cameras=wrist,left"]).cameras == ("wrist", "left")
+    assert overridden(run, ["trackers=none"]).trackers == ()
+    assert overridden(run, ["precision=bf16", "autoencoder_precision=fp32"]).autoencoder_precision == "fp32"
 
 
-@pytest.mark.parametrize("assignment", ["pace=3", "steps", "steps=many", "drop=row", "decay=yes"])
+@pytest.mark.parametrize(
+    "assignment", ["pace=3", "steps", "steps=many", "drop=row", "color_jitter=yes", "trackers=paper"]
+)
 def test_what_cannot_be_set_is_refused(assignment: str) -> None:
     with pytest.raises(VptrainError):
         overridden(STAGE1, [assignment])

@@ -14,8 +14,8 @@ from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import CachedText
 from vptrain.normalize import ActionNormalizer
 from vptrain.rollout.policy import predict
-from vptrain.training.step import mean_loss, step_generator, window_losses
-from vptrain.training.trainer import trainable
+from vptrain.training.optimizer import freeze, make_optimizer
+from vptrain.training.step import StageLosses
 
 CAMERAS = ("wrist", "front", "left", "right")
 TIMES = [(1, 4, 4), (3, 3, 9), (4, 2, 8), (2, 5, 5)]  # frames, stride, horizon
@@ -34,7 +34,7 @@ def random_batch(config: ModelConfig, *, count: int = 2) -> Batch:
         frames_BVFHWC=torch.randint(256, size, generator=generator, dtype=torch.uint8),
         frame_mask_BF=frame_mask,
         instructions=("open", "shut")[:count],
-        positions=tuple(range(count)),
+        keys=tuple(range(count)),
         actions_BAD=2 * torch.rand(count, config.horizon, 7, generator=generator) - 1,
         action_mask_BA=action_mask,
     )
@@ -49,12 +49,13 @@ def test_any_cameras_and_any_horizon_train_and_sample(
     config = replace(MICRO, cameras=CAMERAS[:num_cameras], num_frames=num_frames, stride=stride, horizon=horizon)
     policy, batch = initial_policy(config, seed=0), random_batch(config)
     run = replace(STAGE1, stage="joint")
-    groups = trainable(policy, run)
-    optimizer = torch.optim.Adam(groups, lr=1e-3)
-    losses = window_losses(policy, batch, text=text, run=run, generator=step_generator(run, 0))
+    freeze(policy, run)
+    module = StageLosses(policy, text=text, run=run)
+    optimizer = make_optimizer(module, run)
+    losses = module(batch)
     assert losses.shape == (2,)
     losses.mean().backward()  # type: ignore[no-untyped-call]
-    gradients = [parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in policy.parameters() if parameter.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
     for module in (policy.unet.conv_in, *(tower.stem[0].conv1 for tower in policy.encoder.towers), policy.head.out):
         assert module.weight.grad.abs().max() > 0
@@ -76,24 +77,23 @@ def test_one_model_learns_from_labelled_and_from_single_camera_windows(
     policy = initial_policy(MICRO, seed=0)
     kinds = make_batches([*lone, *labelled_windows[:2]], normalizer=normalizer, image_size=MICRO.image_size)
     assert {(len(batch.layout), batch.actions_BAD is not None) for batch in kinds} == {(1, False), (3, True)}
-    run = replace(STAGE1, color_jitter=False)
+    run = replace(STAGE1, color_jitter=False, learning_rate=3e-3)
 
     @torch.no_grad()
     def losses(stage: str, batches: list[Batch]) -> list[float]:
         """With the same draws each time."""
         fixed = replace(run, stage=stage)
-        return [
-            mean_loss(policy, [batch], text=text, run=fixed, generator=step_generator(fixed, -1)).item()
-            for batch in batches
-        ]
+        return [StageLosses(policy, text=text, run=fixed)(batch).mean().item() for batch in batches]
 
     def train(stage: str, batches: list[Batch], *, steps: int) -> None:
         of_stage = replace(run, stage=stage)
-        optimizer = torch.optim.Adam(trainable(policy, of_stage), lr=3e-3)
+        freeze(policy, of_stage)
+        module = StageLosses(policy, text=text, run=of_stage)
+        optimizer = make_optimizer(module, of_stage)
         for step in range(steps):
             optimizer.zero_grad()
-            generator = step_generator(of_stage, step)
-            mean_loss(policy, batches, text=text, run=of_stage, generator=generator).backward()  # type: ignore[no-untyped-call]
+            at_step = [replace(batch, keys=tuple(key + 1000 * step for key in batch.keys)) for batch in batches]
+            torch.cat([module(batch) for batch in at_step]).mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
     before = losses("stage1", kinds)

@@ -70,7 +70,9 @@ def convert(
     checkpoint = save_checkpoint(
         out,
         step=0,
-        policy=policy,
+        weights=policy.state_dict(),
+        average=None,
+        model=config,
         run=replace(run_config(config, "stage1" if stage == "stage1" else "stage2"), stage=stage),
         normalizer=normalizer,
         data=DataPosition(mixture=str(mixture or ""), digest="", position=0),

@@ -1,6 +1,8 @@
 """`vptrain stage1`, `stage2` and `joint`: train the video UNet, the action head on its features, or both at once."""
 
+import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +11,12 @@ import typer
 
 from vpdata.cli import output
 from vptrain.checkpoint import Checkpoint
-from vptrain.config import ModelConfig, RunConfig, overridden
+from vptrain.config import ModelConfig, RunConfig, StageName, overridden
 from vptrain.errors import VptrainError
 from vptrain.recipes.models import model_config
-from vptrain.recipes.runs import StageName, run_config
+from vptrain.recipes.runs import run_config
 from vptrain.training.start import default_device, resume, start_joint, start_stage1, start_stage2
+from vptrain.training.stop import stop_signals
 from vptrain.training.trainer import Progress, Trainer
 
 STAGE1_EPILOG = """
@@ -213,10 +216,14 @@ class _Place:
         }
 
     def resume(self, stage: StageName, options: _Options, **others: object) -> Trainer:
-        """A resumed run keeps its configuration; only `num_workers`, which changes nothing, may be another."""
-        kept = {name: value for name, value in asdict(options).items() if name != "num_workers"}
-        _refuse({**kept, **others}, "a resumed run keeps its own; leave the option out")
-        return resume(self.mixture, self.out, stage=stage, num_workers=options.num_workers, **self.where())
+        """A resumed run keeps its configuration, but for fields that change no weight."""
+        _refuse(others, "a resumed run keeps its own; leave the option out")
+        changes = [
+            f"{name}={value}" for name, value in asdict(options).items() if name != "settings" and value is not None
+        ]
+        return resume(
+            self.mixture, self.out, stage=stage, changes=[*changes, *(options.settings or ())], **self.where()
+        )
 
 
 def _refuse(options: Mapping[str, object], reason: str) -> None:
@@ -245,24 +252,41 @@ def _train(trainer: Trainer, *, as_json: bool) -> None:
     if trainer.step >= total:
         raise VptrainError(f"this run is complete at step {trainer.step}.", path=trainer.folder)
     last: list[Progress] = []
-    with output.progress_bar(stage, total - trainer.step) as advance:
+    shown = trainer.engine.is_main
+    with output.progress_bar(stage, total - trainer.step) if shown else nullcontext(_nothing) as advance:
 
         def report(progress: Progress) -> None:
             last[:] = [progress]
             advance()
-            if progress.step % 100 == 0 or progress.step == total:
+            if shown and (progress.step % 100 == 0 or progress.step == total):
                 output.say(
                     f"{stage} step {progress.step}/{total}  loss {progress.loss:.4f}  "
                     f"{progress.windows_per_second:.1f} windows/s  waiting for data {progress.data_wait_share:.0%}  "
                     f"corrupt windows {progress.num_corrupt}"
                 )
 
-        trainer.train(report)
+        with stop_signals() as stop:
+            is_complete = trainer.train(report, asked_to_stop=stop.asked)
+    trainer.engine.end()
+    if shown:
+        _print(trainer, last[0], is_complete=is_complete, as_json=as_json)
+    if stop.signal is signal.SIGINT:
+        raise typer.Exit(130)
+
+
+def _nothing() -> None:
+    """Shows no progress."""
+
+
+def _print(trainer: Trainer, last: Progress, *, is_complete: bool, as_json: bool) -> None:
+    if not is_complete:
+        output.say(f"stopped after step {trainer.step} as asked; the same command with --resume goes on from there.")
     result = {
         "run": str(trainer.folder),
-        "stage": stage,
-        "steps": total,
-        "loss": last[0].loss,
-        "windows_per_second": last[0].windows_per_second,
+        "stage": trainer.run.stage,
+        "steps": trainer.step,
+        "complete": is_complete,
+        "loss": last.loss,
+        "windows_per_second": last.windows_per_second,
     }
     output.print_json(result) if as_json else output.print_table([result])

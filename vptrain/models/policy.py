@@ -66,18 +66,20 @@ class VideoPolicy(nn.Module):
         )
 
     @torch.no_grad()
-    def encode_video(self, frames_BVFCHW: Tensor, *, generator: torch.Generator, chunk: int = ENCODE_CHUNK) -> Tensor:
+    def encode_video(self, frames_BVFCHW: Tensor, *, noise: Tensor, chunk: int = ENCODE_CHUNK) -> Tensor:
         """Targets: scaled posterior samples of frames in [-1, 1], (B, T, C, H, W); the first is repeated in front.
 
-        `chunk` frames are encoded at once, which bounds the memory and changes nothing else.
+        Args:
+            frames_BVFCHW: of every camera.
+            noise: standard normal, (B, V·F, C, H, W) of latents; see `latent_shape`.
+            chunk: frames encoded at once, which bounds the memory and changes nothing else.
         """
         B, V, F = frames_BVFCHW.shape[:3]
         parts = torch.split(frames_BVFCHW.flatten(0, 2), chunk)
         posteriors = [self.autoencoder.encode(part).latent_dist for part in parts]
         mean = torch.cat([posterior.mean for posterior in posteriors])
         std = torch.cat([posterior.std for posterior in posteriors])
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
-        latents = (mean + std * noise) * self.config.autoencoder.scaling_factor
+        latents = (mean + std * noise.flatten(0, 1)) * self.config.autoencoder.scaling_factor
         latents = latents.reshape(B, V * F, *latents.shape[1:])
         return torch.cat([latents[:, :1], latents], dim=1)
 
@@ -96,7 +98,7 @@ class VideoPolicy(nn.Module):
         B, V = first_BVCHW.shape[:2]
         noisy = (first_BVCHW + self.config.condition_noise * noise_BVCHW).flatten(0, 1)
         modes = [self.autoencoder.encode(part).latent_dist.mode() for part in torch.split(noisy, ENCODE_CHUNK)]
-        views = torch.cat(modes).reshape(B, V, *modes[0].shape[1:])
+        views = torch.cat(modes).float().reshape(B, V, *modes[0].shape[1:])
         latents = torch.cat([views[:, :1], views.repeat_interleave(self.config.num_frames, dim=1)], dim=1)
         text = text_BE[:, None].expand(-1, latents.shape[1], -1)
         return Condition(latents_BTCHW=latents, text_BTE=text, layout=tuple(layout))

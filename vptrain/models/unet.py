@@ -4,11 +4,14 @@ Enters: noisy and conditioning latents, ln(sigma)/4, text. Leaves: the network o
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.resnet import SpatioTemporalResBlock
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vptrain.config import AutoencoderConfig, TextConfig, UNetConfig
 
@@ -57,6 +60,21 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
                 for norm in block.modules():
                     if isinstance(norm, nn.GroupNorm):
                         norm.eps = 1e-5
+
+    def blocks(self) -> list[nn.Module]:
+        """The residual and attention blocks, which hold nearly all parameters and activations."""
+        kinds = (SpatioTemporalResBlock, TransformerSpatioTemporalModel)
+        return [module for module in self.modules() if isinstance(module, kinds)]
+
+    def checkpoint_activations(self) -> None:
+        """From now on a backward pass computes each block again instead of keeping what it needs of it."""
+        for block in self.blocks():
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+    def compile_blocks(self) -> None:
+        """Compiles each block, once for every shape that it sees."""
+        for block in self.blocks():
+            block.compile(dynamic=False)
 
     def denoise(self, latents_BTCHW: Tensor, c_noise_B: Tensor, *, text_BTE: Tensor, ids_BI: Tensor) -> UNetOutput:
         """One pass.

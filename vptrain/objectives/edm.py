@@ -40,9 +40,9 @@ def velocity(clean: Tensor, noisy: Tensor, p: Preconditioning) -> Tensor:
     return (clean - noisy * like(p.c_skip, noisy)) / like(p.c_out, noisy)
 
 
-def draw_sigma(count: int, *, mean: float, std: float, generator: torch.Generator) -> Tensor:
-    """Noise levels with ln(sigma) ~ N(mean, std²), one a window, shared by its frames and actions."""
-    return (mean + std * torch.randn(count, generator=generator)).exp()
+def draw_sigma(normal_B: Tensor, *, mean: float, std: float) -> Tensor:
+    """Noise levels with ln(sigma) ~ N(mean, std²) from standard normal draws, one a window."""
+    return (mean + std * normal_B).exp()
 
 
 def denoise(

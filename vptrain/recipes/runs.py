@@ -1,11 +1,8 @@
 """How each model size trains by default."""
 
 from dataclasses import replace
-from typing import Literal
 
-from vptrain.config import ModelConfig, RunConfig
-
-StageName = Literal["stage1", "stage2", "joint"]
+from vptrain.config import ModelConfig, RunConfig, StageName
 
 _SVD = {
     # METHOD: Adam at 1e-5 (x5 for encoder and head), no schedule, batch 4 on each of 8 devices, about 369k steps
@@ -20,7 +17,7 @@ _TINY_STAGE1 = RunConfig(
     batch_size=4,
     learning_rate=1.5e-3,
     warmup_steps=60,
-    decay=True,
+    schedule="cosine",
     clip_norm=1.0,
     color_jitter=False,
     drop_rate=0.0,  # the tiny model is sampled without guidance

@@ -80,7 +80,7 @@ class ActionErrors:
         truth = np.concatenate(recorded)
         squares = np.square(np.concatenate(predicted) - truth)
         baseline = np.square(normalizer.mean - truth)
-        names = (dimension.name for dimension in spaces.load(normalizer.space).dimensions)
+        names = spaces.load(normalizer.space).names
         return cls(
             space=normalizer.space,
             num_windows=count,

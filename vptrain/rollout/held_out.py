@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vpdata import spaces
 from vpdata.loader.window import Window
@@ -16,6 +17,7 @@ from vptrain.config import SamplingConfig
 from vptrain.errors import VptrainError
 from vptrain.models.text import load_text_encoder
 from vptrain.normalize import ActionNormalizer
+from vptrain.rollout.commands import robot_commands
 from vptrain.rollout.evaluate import ActionErrors, WindowPrediction, predict_windows
 from vptrain.rollout.render import write_strip, write_video
 from vptrain.training.trainer import convertible, spread_windows
@@ -118,6 +120,14 @@ def _video_summary(predictions: Sequence[WindowPrediction]) -> dict[str, Any]:
     return {"num_windows": len(predictions), "psnr": psnr, "baseline_psnr": baseline}
 
 
+def _commands(predicted: NDArray[np.float64], normalizer: ActionNormalizer, space: str) -> dict[str, Any] | None:
+    """The predicted actions as the recorded robot would be sent them; None where they do not say all that it needs."""
+    if not spaces.can_convert(normalizer.space, space):
+        return None
+    commands = robot_commands(predicted, normalizer=normalizer, space=space)
+    return {"space": space, "names": list(spaces.load(space).names), "commands": commands.tolist()}
+
+
 def _show(
     prediction: WindowPrediction, number: int, out: Path, *, fps: float, normalizer: ActionNormalizer | None
 ) -> dict[str, Any]:
@@ -127,11 +137,13 @@ def _show(
     psnr, baseline = prediction.psnr()
     actions = None
     if normalizer is not None and prediction.actions is not None and window.actions is not None:
+        own = str(window.action_space)
         actions = {
             "predicted": normalizer.restore(prediction.actions).tolist(),
-            "recorded": spaces.convert(window.actions, str(window.action_space), normalizer.space).tolist(),
+            "recorded": spaces.convert(window.actions, own, normalizer.space).tolist(),
             "mask": window.action_mask.tolist(),
-            "names": [dimension.name for dimension in spaces.load(normalizer.space).dimensions],
+            "names": list(spaces.load(normalizer.space).names),
+            "robot": _commands(prediction.actions, normalizer, own),
         }
     return {
         "source": window.source,

@@ -1,17 +1,21 @@
 """Sets a run up, new or resumed: a mixture file and configurations in, a `Trainer` out."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from vpdata.mixture.mixture import Mixture
-from vptrain.checkpoint import Checkpoint
-from vptrain.config import ModelConfig, RunConfig
+from vptrain.checkpoint import Checkpoint, training_policy
+from vptrain.config import ModelConfig, RunConfig, overridden
+from vptrain.config.run import RESUMABLE
 from vptrain.errors import VptrainError
 from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import load_text_encoder
 from vptrain.normalize import ActionNormalizer
+from vptrain.training.engine import Engine
+from vptrain.training.learner import Restored
 from vptrain.training.trainer import Trainer, convertible
 
 
@@ -31,12 +35,14 @@ def start_stage1(
         VptrainError: the folder holds a run, or the pretrained weights cannot be loaded.
         MixtureError: the mixture cannot be opened.
     """
+    engine = Engine.start(run, device=device)
     _refuse_existing(folder)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data)
     return Trainer(
         folder=folder,
         run=run,
-        policy=initial_policy(model, seed=run.seed).to(device),
+        engine=engine,
+        policy=training_policy(initial_policy(model, seed=run.seed), run).to(engine.device),
         text=load_text_encoder(model.text, location=text_location),
         mixture=mixture,
         mixture_file=str(mixture_file),
@@ -61,6 +67,7 @@ def start_stage2(
             convert to the model's action space.
         MixtureError: the mixture cannot be opened, or has no labelled windows.
     """
+    engine = Engine.start(run, device=device)
     _refuse_existing(folder)
     checkpoint = Checkpoint.open(stage1)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
@@ -68,7 +75,8 @@ def start_stage2(
     return Trainer(
         folder=folder,
         run=run,
-        policy=checkpoint.load_policy().to(device),
+        engine=engine,
+        policy=checkpoint.load_policy().to(engine.device),
         text=load_text_encoder(checkpoint.model.text, location=text_location),
         mixture=mixture,
         mixture_file=str(mixture_file),
@@ -95,6 +103,7 @@ def start_joint(
     Raises:
         VptrainError, MixtureError: as `start_stage1` and `start_stage2`.
     """
+    engine = Engine.start(run, device=device)
     _refuse_existing(folder)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
     model = Checkpoint.open(start).model if isinstance(start, Path) else start
@@ -103,7 +112,8 @@ def start_joint(
     return Trainer(
         folder=folder,
         run=run,
-        policy=policy.to(device),
+        engine=engine,
+        policy=policy.to(engine.device),
         text=load_text_encoder(model.text, location=text_location),
         mixture=mixture,
         mixture_file=str(mixture_file),
@@ -118,20 +128,20 @@ def resume(
     stage: str,
     device: str,
     text_location: str | None = None,
-    num_workers: int | None = None,
+    changes: Sequence[str] = (),
     allow_changed_data: bool = False,
 ) -> Trainer:
     """A run as its latest checkpoint left it: weights, optimizer and data position.
 
     Args:
         stage: what the run must be.
-        num_workers: processes that load windows from now on; None for as many as before.
+        changes: `name=value` assignments to fields of the run's configuration that change no weight.
         allow_changed_data: go on at the same position of another mixture, or of one whose data sets have changed; the
             run's action statistics stay.
 
     Raises:
         VptrainError: there is no checkpoint, it is of another stage, the mixture is not the one that the run was
-            trained on, or its actions do not convert to the model's.
+            trained on, or its actions do not convert to the model's, or a change would change what is trained.
         MixtureError: the mixture cannot be opened.
     """
     checkpoint = Checkpoint.open(folder)
@@ -141,6 +151,8 @@ def resume(
             path=folder,
             hint=f"Go on with `vptrain {checkpoint.run.stage} --resume`.",
         )
+    run = _changed(checkpoint.run, changes)
+    engine = Engine.start(run, device=device)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data)
     if checkpoint.run.stage != "stage1":
         mixture = mixture.labelled_only()
@@ -157,15 +169,30 @@ def resume(
             _check_labelled(mixture, checkpoint.model)
     return Trainer(
         folder=folder,
-        run=checkpoint.run if num_workers is None else replace(checkpoint.run, num_workers=num_workers),
-        policy=checkpoint.load_policy().to(device),
+        run=run,
+        engine=engine,
+        policy=checkpoint.load_training_policy().to(engine.device),
         text=load_text_encoder(checkpoint.model.text, location=text_location),
         mixture=mixture,
         mixture_file=str(mixture_file),
         normalizer=checkpoint.normalizer,
+        restored=Restored(
+            step=checkpoint.step, average=checkpoint.load_average(), optimizer=checkpoint.optimizer_state()
+        ),
         step=checkpoint.step,
-        optimizer_state=checkpoint.optimizer_state(),
     )
+
+
+def _changed(run: RunConfig, changes: Sequence[str]) -> RunConfig:
+    changed = overridden(run, changes)
+    fixed = [field.name for field in fields(run) if getattr(run, field.name) != getattr(changed, field.name)]
+    refused = [name for name in fixed if name not in RESUMABLE]
+    if refused:
+        raise VptrainError(
+            f"a resumed run keeps its {', '.join(refused)}.",
+            hint=f"What it may change: {', '.join(sorted(RESUMABLE))}. For another value begin a new run.",
+        )
+    return changed
 
 
 def default_device() -> str:

@@ -1,18 +1,19 @@
-"""One step's arithmetic: batches in, the loss of a stage out.
+"""One step's arithmetic: a batch in, the losses of a stage out, a window each.
 
-Every random draw comes from the given generator, but for the colour jitter's, which follow from the windows' positions.
+Every random draw follows from the run's seed and stage and the window's key alone.
 """
 
-import hashlib
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vptrain.augment import color_jitter, jitter_draws
 from vptrain.batch import Batch
 from vptrain.config import RunConfig
+from vptrain.config.run import Precision
+from vptrain.draws import Draws
 from vptrain.errors import VptrainError
 from vptrain.models.policy import Condition, VideoPolicy
 from vptrain.models.text import CachedText
@@ -20,52 +21,15 @@ from vptrain.models.unet import UNetOutput
 from vptrain.normalize import images_to_unit
 from vptrain.objectives.edm import draw_sigma, head_loss, joint_loss, noisy_features, video_loss
 
-
-def step_generator(run: RunConfig, step: int, *, purpose: str = "") -> torch.Generator:
-    """The source of all of a step's draws: a function of seed, stage and step, so that a resumed run draws the same.
-
-    Another `purpose` gives independent draws.
-    """
-    digest = hashlib.blake2b(f"{run.seed}:{run.stage}:{purpose}{step}".encode(), digest_size=7).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def mean_loss(
-    policy: VideoPolicy, batches: Sequence[Batch], *, text: CachedText, run: RunConfig, generator: torch.Generator
-) -> Tensor:
-    """The mean loss over all windows of one or more batches."""
-    count = sum(len(batch) for batch in batches)
-    losses = [window_losses(policy, batch, text=text, run=run, generator=generator).sum() for batch in batches]
-    return torch.stack(losses).sum() / count
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Targets:
+    """The actions to learn, normalised, and false where there is none; on the policy's device."""
 
-
-def window_losses(
-    policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator
-) -> Tensor:
-    """(B,) losses of the run's stage."""
-    if run.stage == "stage2":
-        return feature_losses(
-            policy, draw_features(policy, batch, text=text, run=run, generator=generator), run=run, generator=generator
-        )
-    drawn = _draw(policy, batch, text=text, run=run, generator=generator)
-    mask_BT = batch.mask_BT.to(drawn.noise.device)
-    if run.stage == "stage1":
-        return video_loss(
-            policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise, mask_BT=mask_BT
-        )
-    targets = _targets(batch, run, drawn.noise.device)
-    return joint_loss(
-        policy,
-        drawn.latents,
-        drawn.condition,
-        actions_BAD=targets.actions_BAD,
-        mask_BA=targets.mask_BA,
-        sigma_B=drawn.sigma_B,
-        noise=drawn.noise,
-        **_action_draws(targets, drawn.sigma_B, run, generator=generator),
-        mask_BT=mask_BT,
-        stop_gradient=run.gradient_stop == "paper",
-    )
+    actions_BAD: Tensor
+    mask_BA: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,34 +37,10 @@ class Features:
     """A batch as the frozen video UNet sees it at one draw of noise; stage 2 may learn from it several times."""
 
     layout: tuple[str, ...]
-    targets: "_Targets"
+    keys: tuple[int, ...]
+    targets: Targets
     output: UNetOutput
     sigma_B: Tensor
-
-
-@torch.no_grad()
-def draw_features(
-    policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator
-) -> Features:
-    """The frozen part of stage 2: encodes, draws noise, and runs the video UNet."""
-    drawn = _draw(policy, batch, text=text, run=run, generator=generator)
-    output = noisy_features(policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise)
-    targets = _targets(batch, run, drawn.sigma_B.device)
-    return Features(layout=batch.layout, targets=targets, output=output, sigma_B=drawn.sigma_B)
-
-
-def feature_losses(policy: VideoPolicy, features: Features, *, run: RunConfig, generator: torch.Generator) -> Tensor:
-    """The trained part of stage 2: (B,) losses of encoder and head, with a new draw of the actions' noise."""
-    draws = _action_draws(features.targets, features.sigma_B, run, generator=generator)
-    return head_loss(
-        policy,
-        features.output,
-        layout=features.layout,
-        actions_BAD=features.targets.actions_BAD,
-        sigma_B=draws["action_sigma_B"],
-        action_noise=draws["action_noise"],
-        mask_BA=features.targets.mask_BA,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,57 +51,145 @@ class _Draw:
     noise: Tensor
 
 
-def _draw(policy: VideoPolicy, batch: Batch, *, text: CachedText, run: RunConfig, generator: torch.Generator) -> _Draw:
-    """Latents, condition with dropout, and the video's noise."""
-    device = next(policy.parameters()).device
-    frames = images_to_unit(batch.frames_BVFHWC.to(device))
-    if run.color_jitter and batch.positions is not None:
-        frames = color_jitter(frames, jitter_draws(run.seed, batch.positions, num_cameras=len(batch.layout)))
-    latents = policy.encode_video(frames, generator=generator)
-    first = frames[:, :, 0]
-    condition = policy.encode_condition(
-        first,
-        text.encode(batch.instructions).to(device),
-        layout=batch.layout,
-        noise_BVCHW=torch.randn(first.shape, generator=generator).to(device),
-    )
-    condition = _drop(condition, run, generator=generator)
-    mean, std = run.log_sigma_mean, run.log_sigma_std
-    if run.stage != "stage1" and run.high_log_sigma_mean is not None:
-        mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
-    sigma = draw_sigma(len(batch), mean=mean, std=std, generator=generator).to(device)
-    noise = torch.randn(latents.shape, generator=generator).to(device)
-    return _Draw(latents=latents, condition=condition, sigma_B=sigma, noise=noise)
+class StageLosses(nn.Module):
+    """The policy under a run's objective: one module, so that what shares or shards it sees every use of a weight."""
+
+    def __init__(self, policy: VideoPolicy, *, text: CachedText, run: RunConfig) -> None:
+        super().__init__()
+        self.policy = policy
+        self.run = run
+        self._text = text
+
+    def forward(self, of: Batch | Features, *, features_only: bool = False, turn: int = 0) -> Tensor | Features:
+        """(B,) float32 losses of the run's stage; with `features_only`, what stage 2's frozen part makes of a batch.
+
+        Args:
+            of: windows; or, in stage 2, their features.
+            features_only: see above.
+            turn: how often the features have served before, which draws other noise on the actions.
+
+        Raises:
+            VptrainError: stage 2 or joint training was given windows without actions.
+        """
+        with _autocast(self.device, self.run.precision):
+            if self.run.stage != "stage2":
+                assert isinstance(of, Batch)
+                return self._video_losses(of)
+            features = self._features(of) if isinstance(of, Batch) else of
+            return features if features_only else self._head_losses(features, turn=turn)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the policy is."""
+        return next(self.policy.parameters()).device
+
+    def _draws(self, keys: tuple[int, ...]) -> Draws:
+        return Draws(seed=f"{self.run.seed}:{self.run.stage}", keys=keys, device=self.device)
+
+    def _video_losses(self, batch: Batch) -> Tensor:
+        """Of stage 1 and of joint training."""
+        drawn = self._draw(batch)
+        mask_BT = batch.mask_BT.to(self.device)
+        if self.run.stage == "stage1":
+            return video_loss(
+                self.policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise, mask_BT=mask_BT
+            )
+        targets = self._targets(batch)
+        sigma_B, noise = self._action_draws(targets, drawn.sigma_B, batch.keys, turn=0)
+        return joint_loss(
+            self.policy,
+            drawn.latents,
+            drawn.condition,
+            actions_BAD=targets.actions_BAD,
+            mask_BA=targets.mask_BA,
+            sigma_B=drawn.sigma_B,
+            noise=drawn.noise,
+            action_sigma_B=sigma_B,
+            action_noise=noise,
+            mask_BT=mask_BT,
+            stop_gradient=self.run.gradient_stop == "paper",
+        )
+
+    @torch.no_grad()
+    def _features(self, batch: Batch) -> Features:
+        """The frozen part of stage 2: encodes, draws noise, and runs the video UNet."""
+        targets, drawn = self._targets(batch), self._draw(batch)
+        return Features(
+            layout=batch.layout,
+            keys=batch.keys,
+            targets=targets,
+            output=noisy_features(
+                self.policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise
+            ),
+            sigma_B=drawn.sigma_B,
+        )
+
+    def _head_losses(self, features: Features, *, turn: int) -> Tensor:
+        """The trained part of stage 2, with a new draw of the actions' noise each turn."""
+        sigma_B, noise = self._action_draws(features.targets, features.sigma_B, features.keys, turn=turn)
+        return head_loss(
+            self.policy,
+            features.output,
+            layout=features.layout,
+            actions_BAD=features.targets.actions_BAD,
+            sigma_B=sigma_B,
+            action_noise=noise,
+            mask_BA=features.targets.mask_BA,
+        )
+
+    def _draw(self, batch: Batch) -> _Draw:
+        """Latents, condition with dropout, and the video's noise."""
+        run, config, draws = self.run, self.policy.config, self._draws(batch.keys)
+        frames = images_to_unit(batch.frames_BVFHWC.to(self.device))
+        if run.color_jitter:
+            frames = color_jitter(frames, jitter_draws(run.seed, batch.keys, num_cameras=len(batch.layout)))
+        V, F = frames.shape[1:3]
+        first = frames[:, :, 0]
+        with _autocast(self.device, _autoencoder_precision(run)):
+            latents = self.policy.encode_video(
+                frames, noise=draws.normal("posterior", config.latent_shape(V * F))
+            ).float()
+            condition = self.policy.encode_condition(
+                first,
+                self._text.encode(batch.instructions).to(self.device),
+                layout=batch.layout,
+                noise_BVCHW=draws.normal("first frames", first.shape[1:]),
+            )
+        mean, std = run.log_sigma_mean, run.log_sigma_std
+        if run.stage != "stage1" and run.high_log_sigma_mean is not None:
+            mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
+        return _Draw(
+            latents=latents,
+            condition=self._drop(condition, draws),
+            sigma_B=draw_sigma(draws.normal("sigma", ()), mean=mean, std=std),
+            noise=draws.normal("video", latents.shape[1:]),
+        )
+
+    def _drop(self, condition: Condition, draws: Draws) -> Condition:
+        """Classifier-free dropout of text and first-frame latents, independently."""
+        T = condition.latents_BTCHW.shape[1]
+        dropped_B2T = draws.uniform("drop", (2, T if self.run.drop == "frame" else 1)) < self.run.drop_rate
+        return condition.without(latents_BT=dropped_B2T[:, 0], text_BT=dropped_B2T[:, 1])
+
+    def _targets(self, batch: Batch) -> Targets:
+        if batch.actions_BAD is None:
+            raise VptrainError(f"{self.run.stage} was given windows without actions.")
+        return Targets(actions_BAD=batch.actions_BAD.to(self.device), mask_BA=batch.action_mask_BA.to(self.device))
+
+    def _action_draws(
+        self, targets: Targets, sigma_B: Tensor, keys: tuple[int, ...], *, turn: int
+    ) -> tuple[Tensor, Tensor]:
+        """The actions' sigma, which is the video's, or one of their own where that is held high; and their noise."""
+        run, draws = self.run, self._draws(keys)
+        if run.high_log_sigma_mean is not None:
+            unit = draws.normal(f"action sigma {turn}", ())
+            sigma_B = draw_sigma(unit, mean=run.log_sigma_mean, std=run.log_sigma_std)
+        return sigma_B, draws.normal(f"actions {turn}", targets.actions_BAD.shape[1:])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Targets:
-    """The actions to learn, normalised, and false where there is none; on the policy's device."""
-
-    actions_BAD: Tensor
-    mask_BA: Tensor
+def _autoencoder_precision(run: RunConfig) -> Precision:
+    return run.autoencoder_precision or ("bf16" if run.precision == "bf16" else "fp32")
 
 
-def _targets(batch: Batch, run: RunConfig, device: torch.device) -> _Targets:
-    if batch.actions_BAD is None:
-        raise VptrainError(f"{run.stage} was given windows without actions.")
-    return _Targets(actions_BAD=batch.actions_BAD.to(device), mask_BA=batch.action_mask_BA.to(device))
-
-
-def _action_draws(
-    targets: _Targets, sigma_B: Tensor, run: RunConfig, *, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """The actions' noise, and their sigma: the video's, or one of their own where the video's is held high."""
-    if run.high_log_sigma_mean is not None:
-        drawn = draw_sigma(len(targets.mask_BA), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
-        sigma_B = drawn.to(sigma_B.device)
-    noise = torch.randn(targets.actions_BAD.shape, generator=generator)
-    return {"action_sigma_B": sigma_B, "action_noise": noise.to(sigma_B.device)}
-
-
-def _drop(condition: Condition, run: RunConfig, *, generator: torch.Generator) -> Condition:
-    """Classifier-free dropout of text and first-frame latents, independently."""
-    B, T = condition.latents_BTCHW.shape[:2]
-    draws = torch.rand(2, B, T if run.drop == "frame" else 1, generator=generator) < run.drop_rate
-    draws = draws.to(condition.latents_BTCHW.device)
-    return condition.without(latents_BT=draws[0], text_BT=draws[1])
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")

@@ -5,15 +5,12 @@ What it writes: RUN/run.json, RUN/metrics.jsonl, RUN/checkpoints/, and RUN/corru
 
 import itertools
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from vpdata import spaces
 from vpdata.loader.batch import WindowBatch
@@ -23,17 +20,19 @@ from vpdata.mixture.mixture import Mixture, PlacedClip
 from vptrain.batch import Batch, make_batches, window_spec
 from vptrain.checkpoint import DataPosition, save_checkpoint
 from vptrain.config import ModelConfig, RunConfig, to_dict
+from vptrain.draws import generator
 from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.normalize import ActionNormalizer
+from vptrain.training.engine import Engine
+from vptrain.training.learner import Learner, LossError, Restored, Update
 from vptrain.training.metrics import MetricsLog
-from vptrain.training.step import draw_features, feature_losses, mean_loss, step_generator, window_losses
+from vptrain.training.step import Features
 
 LEDGER = "corrupt.jsonl"
 LOG_EVERY = 10
 EVALUATION_WINDOWS = 16
-EVALUATION_SEED = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,33 +48,40 @@ class Progress:
 
 @dataclass(slots=True, kw_only=True)
 class Trainer:
-    """One run, new or resumed.
+    """One run, new or resumed, as one of its processes sees it.
 
     Attributes:
         folder: the run's folder.
         run: how to train.
-        policy: on its device; the parts that the stage does not train are frozen here.
+        engine: this process among those of the run.
+        policy: on its device.
         text: encodes instructions.
         mixture: as opened; stage 2 uses its labelled part.
         mixture_file: where it was read from, for the checkpoints.
         normalizer: of actions; required in stage 2.
+        restored: of a run that goes on.
         step: steps done.
-        num_corrupt: damaged windows that were replaced by others, since this process began to train.
+        num_corrupt: damaged windows that were replaced by others in this process, since it began to train.
     """
 
     folder: Path
     run: RunConfig
+    engine: Engine
     policy: VideoPolicy
     text: CachedText
     mixture: Mixture
     mixture_file: str
     normalizer: ActionNormalizer | None
+    restored: Restored | None = None
     step: int = 0
-    optimizer_state: dict[str, Any] | None = None
     num_corrupt: int = 0
 
-    def train(self, report: Callable[[Progress], None]) -> None:
-        """Trains to the last step, writing metrics and checkpoints.
+    def train(self, report: Callable[[Progress], None], *, asked_to_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Trains to the last step, writing metrics and checkpoints; returns whether it got there.
+
+        Args:
+            report: called after each step, in every process.
+            asked_to_stop: asked after each step; where it is true in any process, all write a checkpoint and return.
 
         Raises:
             VptrainError: the loss is not finite, a checkpoint cannot be written, or the mixture ends too early.
@@ -84,66 +90,90 @@ class Trainer:
         self._check_length()
         if self.run.cpu_threads is not None:
             torch.set_num_threads(self.run.cpu_threads)
-        groups = trainable(self.policy, self.run)
-        parameters = [parameter for group in groups for parameter in group["params"]]
-        optimizer = torch.optim.Adam(groups, lr=self.run.learning_rate)
-        if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._describe(num_parameters=sum(parameter.numel() for parameter in parameters))
-        log = MetricsLog(self.folder / "metrics.jsonl", step=self.step)
-        clock = _Clock(log.seconds)
+        learner = Learner.make(self.policy, run=self.run, engine=self.engine, text=self.text, restored=self.restored)
+        self.restored = None
+        log = None
+        if self.engine.is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._describe()
+            log = MetricsLog(self.folder / "metrics.jsonl", step=self.step)
+        clock = _Clock(0.0 if log is None else log.seconds)
         held_out = self._held_out_batches()
         losses: list[float] = []
-        for losses_of in self._steps(clock):
-            loss = self._update(losses_of, parameters, optimizer)
+        for items, turn in self._steps(learner, clock):
+            update = self._update(learner, items, turn=turn, stopping=asked_to_stop())
             self.step += 1
-            losses.append(loss)
+            losses.append(update.loss)
             clock.count(self.run.batch_size)
-            saving = self.step % self.run.checkpoint_every == 0 or self.step == self.run.steps
-            if saving or self.step % LOG_EVERY == 0:  # before every checkpoint, so that a resumed run logs the same
-                rate = optimizer.param_groups[0]["lr"]
-                log.append(step=self.step, loss=sum(losses) / len(losses), **clock.values(), learning_rate=rate)
+            ends = self.step == self.run.steps
+            saving = ends or update.stopping or self.step % self.run.checkpoint_every == 0
+            if log is not None and (saving or self.step % LOG_EVERY == 0):  # so that a resumed run logs the same
+                rate, mean = learner.learning_rate, sum(losses) / len(losses)
+                log.append(
+                    step=self.step, loss=mean, **clock.values(), learning_rate=rate, gradient_norm=update.gradient_norm
+                )
                 losses.clear()
-            if held_out and (self.step % self.run.evaluate_every == 0 or self.step == self.run.steps):
-                log.append(step=self.step, held_out_loss=self._evaluate(held_out))
+            if held_out and (ends or self.step % self.run.evaluate_every == 0):
+                held_out_loss = learner.evaluate(held_out)
+                if log is not None:
+                    log.append(step=self.step, held_out_loss=held_out_loss)
             if saving:
-                self._save(optimizer)
+                self._save(learner)
             report(
                 Progress(
                     step=self.step,
-                    loss=loss,
+                    loss=update.loss,
                     windows_per_second=clock.windows_per_second,
                     data_wait_share=clock.data_wait_share,
                     num_corrupt=self.num_corrupt,
                 )
             )
+            if update.stopping:
+                break
+        return self.step == self.run.steps
 
-    def _steps(self, clock: "_Clock") -> Iterator[Callable[[torch.Generator], Iterator[Tensor]]]:
-        """For every step to come, what yields each of its batches' share of the mean loss.
+    def _update(self, learner: Learner, items: list[Batch] | list[Features], *, turn: int, stopping: bool) -> Update:
+        try:
+            return learner.update(items, turn=turn, step=self.step, stopping=stopping)
+        except LossError as error:
+            first, last = self._positions()
+            raise VptrainError(
+                f"the loss of step {self.step + 1} is {error.loss}: its windows are at positions {first} to {last - 1} "
+                "of the mixture.",
+                path=self.folder,
+                hint="The last checkpoint is whole; lower the learning rate (--lr) or look at those windows.",
+            ) from None
+
+    def _steps(self, learner: Learner, clock: "_Clock") -> Iterator[tuple[list[Batch] | list[Features], int]]:
+        """For every step to come, this process's share of its windows, and how often they have served before.
 
         A block of batches is loaded for as many steps as it has batches, times `reuse` in stage 2, where the frozen
         part's features of the whole block are kept. A run that resumes inside a block loads the block again.
         """
         run = self.run
-        size, reuse = (run.reuse_block, run.reuse) if run.stage == "stage2" else (1, 1)
+        size, reuse = self._block
         block, done = divmod(self.step, size * reuse)
         with self._loader(first=block * size, last=self._num_batches()) as loader:
             loaded = clock.waiting(loader)
             for number in itertools.count(block):
-                some = enumerate(itertools.islice(loaded, size))  # one by one: the next batch's frames overwrite these
-                prepared = [self._prepare(windows, number * size + i) for i, windows in some]
+                some = itertools.islice(loaded, size)  # one by one: the next batch's frames overwrite these
+                prepared = [self._prepare(windows, learner) for windows in some]
                 if not prepared:
                     return
                 self.num_corrupt = loader.num_corrupt
-                order = [i for turn in range(reuse) for i in self._turn(number, turn, size)]
-                for i in order[done : run.steps - number * size * reuse]:
-                    yield prepared[i]
+                order = [(i, turn) for turn in range(reuse) for i in self._turn(number, turn, size)]
+                for i, turn in order[done : run.steps - number * size * reuse]:
+                    yield prepared[i], turn
                 done = 0
+
+    @property
+    def _block(self) -> tuple[int, int]:
+        """Batches that are loaded together, and how often each then serves."""
+        return (self.run.reuse_block, self.run.reuse) if self.run.stage == "stage2" else (1, 1)
 
     def _num_batches(self) -> int:
         """That all steps of the run need, in whole blocks."""
-        size, reuse = (self.run.reuse_block, self.run.reuse) if self.run.stage == "stage2" else (1, 1)
+        size, reuse = self._block
         return -(-self.run.steps // (size * reuse)) * size
 
     def _check_length(self) -> None:
@@ -156,25 +186,16 @@ class Trainer:
             )
 
     def _turn(self, block: int, turn: int, size: int) -> list[int]:
-        generator = step_generator(self.run, block, purpose=f"turn {turn} of block ")
-        return [int(i) for i in torch.randperm(size, generator=generator)]
+        order = torch.randperm(size, generator=generator(f"{self.run.seed}:{self.run.stage}:{block}:{turn}"))
+        return [int(i) for i in order]
 
-    def _prepare(self, windows: WindowBatch, number: int) -> Callable[[torch.Generator], Iterator[Tensor]]:
-        """What computes the shares of a batch's loss: from the batch, or in stage 2 from its features, made here."""
-        made, count = self._batches(windows), len(windows.windows)
-        arguments: dict[str, Any] = {"text": self.text, "run": self.run}
-        if self.run.stage != "stage2":
-            return lambda generator: (
-                window_losses(self.policy, batch, **arguments, generator=generator).sum() / count for batch in made
-            )
-        drawing = step_generator(self.run, number, purpose="features of batch ")
-        kept = [draw_features(self.policy, batch, **arguments, generator=drawing) for batch in made]
-        return lambda generator: (
-            feature_losses(self.policy, features, run=self.run, generator=generator).sum() / count for features in kept
-        )
+    def _prepare(self, windows: WindowBatch, learner: Learner) -> list[Batch] | list[Features]:
+        """What a step takes: micro-batches, or in stage 2 their features, made here."""
+        batches = self._batches(windows)
+        return learner.features(batches) if self.run.stage == "stage2" else batches
 
     def _loader(self, *, first: int, last: int) -> Loader:
-        size = self.run.batch_size
+        size, rank = self.run.batch_size, self.engine.rank
         return load(
             self.mixture,
             window_spec(self.policy.config),
@@ -182,93 +203,61 @@ class Trainer:
             start=first * size,
             stop=last * size,
             num_workers=self.run.num_workers,
-            ledger=self.folder / LEDGER,
-            pin=self._device.type == "cuda",
+            rank=rank,
+            world_size=self.engine.world_size,
+            ledger=self.folder / (f"corrupt-{rank}.jsonl" if rank else LEDGER),
+            pin=self.engine.device.type == "cuda",
         )
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.policy.parameters()).device
-
-    def _update(
-        self,
-        shares: Callable[[torch.Generator], Iterator[Tensor]],
-        parameters: list[nn.Parameter],
-        optimizer: torch.optim.Optimizer,
-    ) -> float:
-        for group in optimizer.param_groups:
-            group["lr"] = self._rate() * group["factor"]
-        optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for share in shares(step_generator(self.run, self.step)):
-            share.backward()  # type: ignore[no-untyped-call]
-            total += share.item()
-        if not math.isfinite(total):
-            first, last = self._positions()
-            raise VptrainError(
-                f"the loss of step {self.step + 1} is {total}: its windows are at positions {first} to {last - 1} of "
-                "the mixture.",
-                path=self.folder,
-                hint="The last checkpoint is whole; lower the learning rate (--lr) or look at those windows.",
-            )
-        if self.run.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self.run.clip_norm)
-        optimizer.step()
-        return total
-
     def _batches(self, windows: WindowBatch | Sequence[Window]) -> list[Batch]:
-        return make_batches(
+        made = make_batches(
             windows,
             image_size=self.policy.config.image_size,
-            device=self._device,
+            device=self.engine.device,
             normalizer=None if self.run.stage == "stage1" else self.normalizer,
             padding=self.run.padding,
         )
-
-    def _rate(self) -> float:
-        rate = self.run.learning_rate
-        if self.step < self.run.warmup_steps:
-            return rate * (self.step + 1) / self.run.warmup_steps
-        if not self.run.decay:
-            return rate
-        done = (self.step - self.run.warmup_steps) / max(1, self.run.steps - self.run.warmup_steps)
-        return rate * 0.5 * (1 + math.cos(math.pi * done))
+        return [part for batch in made for part in batch.split(self.run.micro_batch_size)]
 
     def _held_out_batches(self) -> list[Batch]:
+        """This process's share of the held-out windows; of no process if there are fewer than processes."""
         clips = self.mixture.held_out_clips()
         if self.run.stage != "stage1":
             clips = [placed for placed in clips if convertible(placed, self.policy.config)]
-        return self._batches(spread_windows(clips, self.policy.config, count=EVALUATION_WINDOWS))
+        windows = spread_windows(clips, self.policy.config, count=EVALUATION_WINDOWS)
+        if len(windows) < self.engine.world_size:
+            return []
+        return self._batches(windows[self.engine.rank :: self.engine.world_size])
 
-    @torch.no_grad()
-    def _evaluate(self, held_out: Sequence[Batch]) -> float:
-        run = replace(self.run, drop_rate=0.0, color_jitter=False)
-        generator = step_generator(run, EVALUATION_SEED)
-        return mean_loss(self.policy, held_out, text=self.text, run=run, generator=generator).item()
-
-    def _save(self, optimizer: torch.optim.Optimizer) -> None:
-        save_checkpoint(
-            self.folder,
-            step=self.step,
-            policy=self.policy,
-            run=self.run,
-            normalizer=self.normalizer,
-            data=DataPosition(mixture=self.mixture_file, digest=self.mixture.digest, position=self._positions()[0]),
-            optimizer_state=optimizer.state_dict(),
-        )
+    def _save(self, learner: Learner) -> None:
+        saved = learner.state()
+        if self.engine.is_main:
+            save_checkpoint(
+                self.folder,
+                step=self.step,
+                weights=saved.weights,
+                average=saved.average,
+                model=self.policy.config,
+                run=self.run,
+                normalizer=self.normalizer,
+                data=DataPosition(mixture=self.mixture_file, digest=self.mixture.digest, position=self._positions()[0]),
+                optimizer_state=saved.optimizer,
+            )
+        self.engine.wait()
 
     def _positions(self) -> tuple[int, int]:
         """The global positions of the windows that the next step's block of batches holds, half open."""
-        size, reuse = (self.run.reuse_block, self.run.reuse) if self.run.stage == "stage2" else (1, 1)
+        size, reuse = self._block
         first = self.step // (size * reuse) * size * self.run.batch_size
         return first, first + size * self.run.batch_size
 
-    def _describe(self, *, num_parameters: int) -> None:
+    def _describe(self) -> None:
         values = {
             "model": to_dict(self.policy.config),
             "run": to_dict(self.run),
             "mixture": self.mixture_file,
-            "trainable_parameters": num_parameters,
+            "processes": self.engine.world_size,
+            "trainable_parameters": sum(p.numel() for p in self.policy.parameters() if p.requires_grad),
             "parameters": sum(parameter.numel() for parameter in self.policy.parameters()),
         }
         (self.folder / "run.json").write_text(json.dumps(values, indent=2) + "\n")
@@ -318,21 +307,6 @@ class _Clock:
             "windows_per_second": self.windows_per_second,
             "data_wait_share": self.data_wait_share,
         }
-
-
-def trainable(policy: VideoPolicy, run: RunConfig) -> list[dict[str, Any]]:
-    """Freezes all but what the stage trains, and returns that as an optimizer's groups.
-
-    A group has its `params`, and the `factor` by which their learning rate differs from the run's.
-    """
-    policy.requires_grad_(False)
-    groups: list[dict[str, Any]] = []
-    if run.stage != "stage2":
-        groups.append({"params": list(policy.unet.requires_grad_(True).parameters()), "factor": 1.0})
-    if run.stage != "stage1":
-        heads = [*policy.encoder.requires_grad_(True).parameters(), *policy.head.requires_grad_(True).parameters()]
-        groups.append({"params": heads, "factor": run.head_rate_factor if run.stage == "joint" else 1.0})
-    return groups
 
 
 def convertible(placed: PlacedClip, config: ModelConfig) -> bool:

@@ -100,6 +100,10 @@ def test_recorded_actions_are_as_recorded(result: dict[str, Any], robocasa: Mixt
         mask = np.array(shown["actions"]["mask"])
         expected = rows[start : start + MICRO.horizon, :7]
         np.testing.assert_allclose(np.array(shown["actions"]["recorded"])[mask], expected[: mask.sum()], atol=1e-12)
+        robot = shown["actions"]["robot"]
+        assert (robot["space"], len(robot["names"])) == ("robocasa_panda_omron_action", 12)
+        predicted = np.clip(shown["actions"]["predicted"], -1, 1)
+        np.testing.assert_allclose(np.array(robot["commands"])[:, :7], predicted, atol=1e-12)
 
 
 def test_the_same_seed_predicts_the_same(

@@ -59,7 +59,7 @@ def test_a_run_over_a_damaged_clip_goes_on_and_resumes_exactly(damaged: tuple[Pa
     trainer = start_stage1(mixture_file, tmp_path / "resumed", model=MICRO, run=RUN, device="cpu")
     with pytest.raises(Stopped):
         trainer.train(stop)
-    resume(mixture_file, tmp_path / "resumed", stage="stage1", device="cpu", num_workers=0).train(silent)
+    resume(mixture_file, tmp_path / "resumed", stage="stage1", device="cpu", changes=["num_workers=0"]).train(silent)
     assert (tmp_path / "resumed" / LEDGER).read_text() == ledger
     ours, theirs = (Checkpoint.open(tmp_path / name).load_policy().state_dict() for name in ("resumed", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -39,7 +39,9 @@ def kill(progress):
 trainer.train(kill)
 """
 SIX = {
-    stage.stage: replace(stage, steps=6, batch_size=2, checkpoint_every=3, evaluate_every=6, warmup_steps=2, decay=True)
+    stage.stage: replace(
+        stage, steps=6, batch_size=2, checkpoint_every=3, evaluate_every=6, warmup_steps=2, schedule="cosine"
+    )
     for stage in (STAGE1, STAGE2)
 }
 
@@ -99,7 +101,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     shutil.copytree(killed, folder)
     (folder / "checkpoints" / ".partial-step-00000006").mkdir()
     (folder / "checkpoints" / ".partial-step-00000006" / "model.safetensors").write_bytes(b"interrupted")
-    trainer = resume(mixture_file, folder, stage=run.stage, device="cpu", num_workers=num_workers)
+    trainer = resume(mixture_file, folder, stage=run.stage, device="cpu", changes=[f"num_workers={num_workers}"])
     assert trainer.step == 3
     trainer.train(silent)
     ours, theirs = Checkpoint.open(folder), Checkpoint.open(whole)

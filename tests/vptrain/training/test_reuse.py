@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from micro import STAGE2, silent
+from torch import Tensor
 
 from vptrain.checkpoint import Checkpoint
-from vptrain.training import trainer as trainer_module
 from vptrain.training.start import resume, start_stage2
-from vptrain.training.step import Features
+from vptrain.training.step import Features, StageLosses
 from vptrain.training.trainer import Progress
 
 RUN = replace(STAGE2, steps=8, batch_size=2, reuse=3, reuse_block=2, checkpoint_every=4, evaluate_every=100)
@@ -25,13 +25,14 @@ def test_every_batch_serves_as_often_as_asked(
     mixture_file: Path, stage1_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Features] = []
-    original = trainer_module.feature_losses
+    original = StageLosses._head_losses
 
-    def counting(policy: object, features: Features, **arguments: object) -> object:
-        seen.append(features)
-        return original(policy, features, **arguments)  # type: ignore[arg-type]
+    def counting(self: StageLosses, features: Features, *, turn: int) -> Tensor:
+        if torch.is_grad_enabled():  # not of held-out windows
+            seen.append(features)
+        return original(self, features, turn=turn)
 
-    monkeypatch.setattr(trainer_module, "feature_losses", counting)
+    monkeypatch.setattr(StageLosses, "_head_losses", counting)
     run = replace(RUN, steps=12)
     start_stage2(mixture_file, tmp_path / "run", stage1=stage1_run, run=run, device="cpu").train(silent)
     assert Counter(Counter(map(id, seen)).values()) == {3: 4}

@@ -89,10 +89,13 @@ def test_a_run_of_another_stage_is_refused(stage1_run: Path, mixture_file: Path)
 
 
 def test_a_resumed_run_keeps_its_configuration(stage2_run: Path, mixture_file: Path) -> None:
-    trainer = resume(mixture_file, stage2_run, stage="stage2", device="cpu", num_workers=3)
+    trainer = resume(mixture_file, stage2_run, stage="stage2", device="cpu", changes=["num_workers=3"])
     assert trainer.run == replace(STAGE2, num_workers=3)
     assert trainer.normalizer == Checkpoint.open(stage2_run).normalizer
     assert {p.source for p in trainer.mixture.training_clips()} == {"robocasa"}
+    with pytest.raises(VptrainError, match="a resumed run keeps its learning_rate") as caught:
+        resume(mixture_file, stage2_run, stage="stage2", device="cpu", changes=["learning_rate=1"])
+    assert "num_workers" in str(caught.value.hint)
 
 
 def test_a_run_is_never_overwritten(stage1_run: Path, mixture_file: Path) -> None:

@@ -1,19 +1,12 @@
-"""The configuration of a model and of a run: frozen, typed, and the same shape for every size.
+"""The configuration of a model.
 
 Numbers of the `svd` size are those of the method's public implementation; nothing about them is a literal elsewhere.
-`to_dict` and `from_dict` are inverse and are what checkpoints carry.
 """
 
-import dataclasses
-import types
-import typing
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from vptrain.errors import VptrainError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,141 +180,11 @@ class ModelConfig:
         """Cells of a latent frame in each direction."""
         return self.image_size // self.autoencoder.downscale
 
+    def latent_shape(self, num_frames: int) -> tuple[int, int, int, int]:
+        """(T, C, H, W) of so many frames' latents."""
+        return (num_frames, self.autoencoder.latent_channels, self.latent_size, self.latent_size)
+
     @property
     def span(self) -> int:
         """Recorded frames that a window covers."""
         return max((self.num_frames - 1) * self.stride + 1, self.horizon)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """How to train one stage.
-
-    Attributes:
-        stage: `stage1` trains the video UNet on every window, `stage2` encoder and head on labelled ones with the UNet
-            frozen, `joint` all three on labelled ones.
-        steps: optimizer steps.
-        batch_size: windows a step.
-        learning_rate: of the video UNet in stage 1 and joint training, of encoder and head in stage 2.
-        head_rate_factor: encoder and head learn at this times `learning_rate` in joint training.
-        warmup_steps: steps of linear warm-up; a cosine decays to zero at the last step if `decay` is set.
-        drop_rate: probability of dropping text, and independently the first-frame latents.
-        drop: `clip` drops them for a whole window, which is what guidance asks the model for; `frame`, as the
-            reference, for each frame by itself.
-        log_sigma_mean, log_sigma_std: ln sigma is normal with these.
-        high_log_sigma_mean: if set, the video's ln sigma is normal about this in stage 2 and joint training, and the
-            actions' sigma is drawn by itself as above: for policies that look at one noisy video step.
-        high_log_sigma_std: the standard deviation that goes with it.
-        reuse: optimizer steps that stage 2 takes on the features of each window. The frozen UNet sees every window
-            once for one draw of noise; its features then serve so many steps, each with new noise on the actions.
-        reuse_block: batches whose features are kept at a time, and visited in a new random order on each pass.
-        gradient_stop: `paper` keeps the actions' gradients out of the UNet in joint training, `reference` does not.
-        padding: actions past the episode's end are left out of the loss (`mask`), or are zeros before normalising
-            that the head must learn (`zero`, as the reference).
-        clip_norm: gradient norm is clipped to it, None for never.
-        color_jitter: brightness, contrast, saturation and hue, one draw a camera and window.
-        checkpoint_every: steps between checkpoints; the last step always writes one.
-        evaluate_every: steps between losses on held-out windows, with fixed noise; the last step always has one.
-        num_workers: processes that load windows; no number changes what is trained.
-        cpu_threads: of CPU kernels, None for as many as there are cores; on tiny tensors threads wait for each other.
-    """
-
-    stage: Literal["stage1", "stage2", "joint"]
-    steps: int
-    batch_size: int
-    learning_rate: float
-    head_rate_factor: float = 5.0
-    seed: int = 0
-    warmup_steps: int = 0
-    decay: bool = False
-    drop_rate: float = 0.1
-    drop: Literal["clip", "frame"] = "clip"
-    log_sigma_mean: float = 1.0
-    log_sigma_std: float = 1.6
-    high_log_sigma_mean: float | None = None
-    high_log_sigma_std: float = 0.5
-    reuse: int = 1
-    reuse_block: int = 1
-    gradient_stop: Literal["paper", "reference"] = "paper"
-    padding: Literal["mask", "zero"] = "mask"
-    clip_norm: float | None = None
-    color_jitter: bool = True
-    checkpoint_every: int = 1000
-    evaluate_every: int = 1000
-    num_workers: int = 2
-    cpu_threads: int | None = None
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as nested plain values, tuples as lists."""
-    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def from_dict(kind: type[T], values: dict[str, Any]) -> T:
-    """The inverse of `to_dict`.
-
-    Raises:
-        VptrainError: a key is unknown.
-    """
-    hints = typing.get_type_hints(kind)
-    unknown = set(values) - set(hints)
-    if unknown:
-        raise VptrainError(
-            f"{kind.__name__} has no {', '.join(sorted(unknown))}; this configuration is of another version."
-        )
-    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type[Any], hint), value)
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        return tuple(_typed(typing.get_args(hint)[0], item) for item in value)
-    if origin is types.UnionType and value is not None:
-        return _typed(next(arg for arg in typing.get_args(hint) if arg is not type(None)), value)
-    return value
-
-
-def overridden(config: T, assignments: Sequence[str]) -> T:
-    """A configuration with `name=value` assignments to its plain fields; tuples are written `a,b,c`, None as `none`.
-
-    Raises:
-        VptrainError: there is no such plain field, or the value does not fit it.
-    """
-    hints = typing.get_type_hints(type(config))
-    changes: dict[str, Any] = {}
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or name not in hints or dataclasses.is_dataclass(hints[name]):
-            plain = ", ".join(key for key, hint in hints.items() if not dataclasses.is_dataclass(hint))
-            raise VptrainError(f"cannot set {assignment!r}.", hint=f"Write NAME=VALUE with one of: {plain}.")
-        try:
-            changes[name] = _parsed(hints[name], text)
-        except ValueError as error:
-            raise VptrainError(f"{text!r} is no value for {name} ({error}).") from None
-    return typing.cast(T, dataclasses.replace(typing.cast(Any, config), **changes))
-
-
-def _parsed(hint: Any, text: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        return tuple(_parsed(arguments[0], part) for part in text.split(","))
-    if origin is types.UnionType:
-        plain = next(argument for argument in arguments if argument is not type(None))
-        return None if text == "none" else _parsed(plain, text)
-    if origin is Literal:
-        if text not in arguments:
-            raise ValueError(f"choose one of {', '.join(arguments)}")
-        return text
-    if hint is bool:
-        if text not in ("true", "false"):
-            raise ValueError("write true or false")
-        return text == "true"
-    return hint(text)
