@@ -1,0 +1,1 @@
+"""Finished data sets enter; the same episodes in the layouts of LeRobot and robomimic leave."""
