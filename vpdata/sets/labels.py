@@ -18,6 +18,7 @@ class Labels:
         task: replaces the task. Keys of clips stay, though the old task may be in them.
         cameras: new name by old name.
         attributes: are added, or replace those of the same name.
+        only_cameras: old names of those that stay, in the order of the episode; the others' videos go.
 
     Raises:
         SetError: on construction, when there is nothing to change or a camera's name is not [a-z0-9_]+.
@@ -27,9 +28,11 @@ class Labels:
     task: str | None = None
     cameras: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    only_cameras: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.instructions and self.task is None and not self.cameras and not self.attributes:
+        changes = (self.instructions, self.task is not None, self.cameras, self.attributes, self.only_cameras)
+        if not any(changes):
             raise SetError(
                 "there is nothing to change.", hint="Give a new instruction, task, camera name or attribute."
             )
@@ -43,11 +46,12 @@ class Labels:
         Raises:
             SetError: two of its cameras would have the same name.
         """
-        names = [self.cameras.get(camera.name, camera.name) for camera in episode.cameras]
+        kept = [camera for camera in episode.cameras if not self.only_cameras or camera.name in self.only_cameras]
+        names = [self.cameras.get(camera.name, camera.name) for camera in kept]
         if len(set(names)) != len(names):
             what = f"its cameras would be called {', '.join(names)}."
             raise SetError(what, path=episode.file, episode=episode.episode_id, hint="Names must differ.")
-        cameras = zip(episode.cameras, names, strict=True)
+        cameras = zip(kept, names, strict=True)
         return replace(
             episode,
             cameras=tuple(replace(camera, name=name) for camera, name in cameras),
@@ -63,12 +67,20 @@ class Labels:
             "task": self.task,
             "cameras": dict(sorted(self.cameras.items())),
             "attributes": dict(sorted(self.attributes.items())),
+            **({"only_cameras": list(self.only_cameras)} if self.only_cameras else {}),
         }
 
 
-def member_names(old: Clip, episode: Episode) -> dict[str, str]:
-    """New names of the members of a clip whose cameras are now those of `episode`, by old name."""
+def member_names(old: Clip, labels: Labels | None) -> dict[str, str]:
+    """New names of the members that a clip keeps under these labels, by old name; None changes nothing."""
+    names = {member.name: member.name for member in old.members}
+    if labels is None:
+        return names
     extension = codecs.load(old.codec).extension
-    cameras = zip(old.episode.cameras, episode.cameras, strict=True)
-    renamed = {f"{was.name}.{extension}": f"{now.name}.{extension}" for was, now in cameras}
-    return {member.name: renamed.get(member.name, member.name) for member in old.members}
+    for camera in old.episode.cameras:
+        member = f"{camera.name}.{extension}"
+        if labels.only_cameras and camera.name not in labels.only_cameras:
+            del names[member]
+        else:
+            names[member] = f"{labels.cameras.get(camera.name, camera.name)}.{extension}"
+    return names

@@ -123,9 +123,9 @@ def _contents(
     for i in range(shard.start, shard.stop):
         dataset, old = plan.datasets[int(plan.inputs[i])], plan.clip(i)
         new = _new(plan, i, old)
-        names = member_names(old, new.episode)
+        names = member_names(old, None if new is old else plan.labels)
         members = dataset.read_clip(int(plan.rows[i]))
-        contents: dict[str, bytes | memoryview] = {names[name]: data for name, data in members.items()}
+        contents: dict[str, bytes | memoryview] = {to: members[name] for name, to in names.items()}
         if new is not old or dataset.manifest.tool_version != plan.tool_version:
             contents[PROVENANCE] = provenance(new.episode, new.span, codec=new.codec, tool_version=plan.tool_version)
         if plan.statistics is None:
