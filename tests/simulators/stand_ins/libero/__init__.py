@@ -1,0 +1,1 @@
+"""Stands in for hf-libero where it is not installed."""
