@@ -15,8 +15,8 @@ from vpdata.curation.cuts import find_cuts
 from vpdata.curation.measure import measure
 from vpdata.curation.thresholds import Thresholds
 from vpdata.curation.watch import shrink
+from vpdata.sources.decoder import Decoder
 from vpdata.sources.timeline import read_timeline
-from vpdata.sources.video import Decoder
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,13 @@ def test_missing_path_and_empty_folder(tmp_path: Path) -> None:
     for source in sources.NAMES:
         with pytest.raises(SourceError, match="no such file or folder"):
             describe(source, tmp_path / "nowhere")
-        with pytest.raises(SourceError, match=r"in this folder\. Files ending in \."):
+        with pytest.raises(SourceError, match=r"in this folder\. .* were looked for"):
             describe(source, tmp_path)
+
+
+def len_of(recording: Path, dataset: str) -> int:
+    with h5py.File(recording) as file:
+        return len(file[dataset])
 
 
 @all_sources
@@ -94,9 +99,30 @@ def test_shortened_camera(source: str, recording: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_actions_that_are_not_numbers(source: str, recording: Path, value: float) -> None:
     with h5py.File(recording, "r+") as file:
-        file[ACTIONS[source]][17, 2] = value
-    assert "NaN or infinity in 1 of" in errors(source, recording)[EPISODE[source]]
-    assert "first at step 17" in errors(source, recording)[EPISODE[source]]
+        file[ACTIONS[source]][17:19, 2] = value
+    found = errors(source, recording)
+    assert [episode for episode, message in found.items() if "NaN" in message] == [EPISODE[source]]
+    message = found[EPISODE[source]]
+    assert str(recording) in message
+    assert EPISODE[source] in message
+    dimension = "left_elbow" if source == "teleop" else "delta_z"
+    assert f"NaN or infinity in 2 of {len_of(recording, ACTIONS[source])} steps" in message
+    assert f"first at step 17 in {dimension}." in message
+
+
+@all_sources
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_states_that_are_not_numbers(source: str, recording: Path, value: float) -> None:
+    dataset, column, dimension = {
+        "robocasa": ("data/demo_0/obs/robot0_base_to_eef_quat", 3, "eef_quat_w"),
+        "libero": ("data/demo_0/obs/gripper_states", 1, "finger_right"),
+        "teleop": ("observations/qpos", 13, "right_gripper"),
+    }[source]
+    with h5py.File(recording, "r+") as file:
+        file[dataset][5, column] = value
+    message = errors(source, recording)[EPISODE[source]]
+    assert str(recording) in message
+    assert f"first at step 5 in {dimension}." in message
 
 
 @all_sources

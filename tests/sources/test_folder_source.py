@@ -433,7 +433,7 @@ def test_a_truncated_video(take: Path) -> None:
 
 def test_other_sources_do_not_resample(recordings: Path) -> None:
     for source, folder in {"robocasa": "robocasa", "libero": "libero", "teleop": "aloha", "video": "video"}.items():
-        with pytest.raises(SourceError, match="only the source folder is resampled"):
+        with pytest.raises(SourceError, match="only the sources folder and ros are resampled"):
             describe(source, recordings / folder, RESAMPLE)
 
 

@@ -175,3 +175,56 @@ def test_an_unreadable_file_in_a_folder_is_not_left_out(close_drawer: Path, tmp_
     assert [file.name for file in files] == [FILE, "torn.hdf5"]
     with pytest.raises(SourceError, match=r"torn.hdf5: the HDF5 file is damaged or truncated"):
         list(sources.load("robocasa").episodes(files[1], SourceOptions()))
+
+
+def rendered(close_drawer: Path, path: Path, *, env_name: str | None, masks: tuple[str, ...] = ()) -> Path:
+    """A copy under another name, whose `env_args` say that task, or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(close_drawer, path)
+    with h5py.File(path, "r+") as file:
+        environment = json.loads(file["data"].attrs["env_args"])
+        environment["env_name"] = env_name
+        file["data"].attrs["env_args"] = json.dumps(environment)
+        for name in masks:
+            file[f"mask/{name}"] = np.array([b"demo_1"])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "env_name", "task"),
+    [
+        ("kitchen_drawer/CloseDrawer", "OpenDrawer", "OpenDrawer"),
+        ("kitchen_drawer/CloseDrawer", None, "CloseDrawer"),
+        ("kitchen_drawer/CloseDrawer/2024-04-30", None, "CloseDrawer"),
+        ("kitchen_drawer/CloseDrawer/mg/2024-05-09-09-32-19", None, "CloseDrawer"),
+    ],
+)
+def test_the_task_is_the_environments_or_else_the_folders(
+    close_drawer: Path, tmp_path: Path, place: str, env_name: str | None, task: str
+) -> None:
+    rendered(close_drawer, tmp_path / place / "demo_gentex_im256_randcams.hdf5", env_name=env_name)
+    assert {episode.task for episode in episodes("robocasa", tmp_path)} == {task}
+
+
+def test_a_folder_of_many_tasks(close_drawer: Path, recordings: Path, tmp_path: Path) -> None:
+    """Renderings of both sizes: each task's own, one size by a pattern, and lists of demos by their key."""
+    root, doors = tmp_path / "single_stage", "kitchen_doors/OpenSingleDoor/2024-04-24"
+    rendered(close_drawer, root / doors / "demo_gentex_im128_randcams.hdf5", env_name=None, masks=("9_demos",))
+    shutil.copytree(recordings / KITCHEN, root / "kitchen_drawer")
+    first, *others = sources.load("robocasa").find(root)
+    assert first.name == f"{doors}/demo_gentex_im128_randcams.hdf5"
+    assert len(others) == 2
+    assert {episode.task for episode in episodes("robocasa", root)} == {"OpenSingleDoor", "CloseDrawer", "OpenDrawer"}
+
+    shutil.copy(close_drawer, root / "kitchen_drawer/CloseDrawer/demo_gentex_im256_randcams.hdf5")
+    with pytest.raises(SourceError, match=r"or a pattern: 'FOLDER/\*\*/demo_gentex_im128\*\.hdf5'"):
+        sources.load("robocasa").find(root)
+    found = sources.load("robocasa").find(root / "**" / "demo_gentex_im256*.hdf5")
+    assert [file.name for file in found] == ["kitchen_drawer/CloseDrawer/demo_gentex_im256_randcams.hdf5"]
+    assert len(sources.load("robocasa").find(root / "**" / "demo_gentex_im128*.hdf5")) == 3
+
+    door = sources.load("robocasa").find(root / "kitchen_doors")[0]
+    (listed,) = sources.load("robocasa").episodes(door, SourceOptions(filter_key="9_demos"))
+    assert (listed.task, listed.episode_id) == ("OpenSingleDoor", "demo_1")  # type: ignore[union-attr]
+    with pytest.raises(SourceError, match="no filter key '9_demos'; those in the file: 2_demos, 3_demos"):
+        list(sources.load("robocasa").episodes(found[0], SourceOptions(filter_key="9_demos")))

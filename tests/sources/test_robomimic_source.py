@@ -73,6 +73,22 @@ def test_actions_follow_the_frames_they_are_paired_with(derived: Path) -> None:
     assert abs(response(state[:, :3].astype(float), actions.astype(float), 1)) < 0.3
 
 
+@pytest.mark.parametrize(
+    ("dataset", "column", "dimension"),
+    [
+        ("actions", 6, "gripper"),
+        ("obs/robot0_eef_quat", 0, "eef_quat_x"),
+        ("obs/robot0_gripper_qpos", 1, "finger_right"),
+    ],
+)
+def test_what_is_no_number_is_named(derived: Path, dataset: str, column: int, dimension: str) -> None:
+    with h5py.File(derived, "r+") as file:
+        file["data/demo_0"][dataset][3, column] = np.nan
+    message = errors("robomimic", derived)["demo_0"]
+    assert str(derived) in message
+    assert f"first at step 3 in {dimension}." in message
+
+
 def test_lists_of_demos(derived: Path) -> None:
     assert len(episodes("robomimic", derived, SourceOptions(filter_key="train"))) == 1
     with pytest.raises(SourceError, match="no filter key 'valid'; those in the file: train"):

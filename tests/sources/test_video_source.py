@@ -13,7 +13,7 @@ from reading import describe, episodes, read
 
 from vpdata import sources
 from vpdata.errors import SourceError
-from vpdata.sources import SourceOptions, video
+from vpdata.sources import SourceOptions, decoder
 
 VARIABLE = "libero_object_soup_003_vfr.mp4"
 ROTATED = "libero_object_soup_004_rotated90.mp4"
@@ -189,10 +189,10 @@ def test_digest_names_content_and_rate(recordings: Path, tmp_path: Path) -> None
     assert episodes("video", path, SourceOptions(fps=10))[0].content_digest != digest
 
 
-@pytest.mark.parametrize("kept_bytes", [video.MAX_KEPT_BYTES, 200_000])
+@pytest.mark.parametrize("kept_bytes", [decoder.MAX_KEPT_BYTES, 200_000])
 def test_overlapping_ranges(recordings: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int) -> None:
     """Also where the overlap (some 25 kB a frame) is more than what is kept, so that decoding starts again."""
-    monkeypatch.setattr(video, "MAX_KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(decoder, "MAX_KEPT_BYTES", kept_bytes)
     path = recordings / "video" / PLAIN
     plugin = sources.load("video")
     (episode,) = episodes("video", path)

@@ -28,7 +28,9 @@ Run the same command again after an interruption, or with other thresholds: what
 
 
 def curate(
-    src: Annotated[list[Path] | None, typer.Argument(help="Videos, or folders of videos.")] = None,
+    src: Annotated[
+        list[Path] | None, typer.Argument(help="Videos, folders or 'patterns' of videos, or lists of them.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to make, or to go on with.")] = None,
     thresholds: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What to keep (TOML); what it leaves out is as by default.")

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from vpdata import __version__, sources
+from vpdata import __version__
 from vpdata.curation.decide import decide
 from vpdata.curation.kept import drop_duplicates, drop_leaks, kept_recordings
 from vpdata.curation.measure import measure
@@ -30,6 +30,7 @@ from vpdata.curation.thresholds import Thresholds
 from vpdata.errors import SourceError, VpdataError
 from vpdata.shards.files import full_disk_as_error, locked_file, sha256_of, write_whole
 from vpdata.sources import SourceFile
+from vpdata.sources.video import video_files
 
 MEASUREMENTS: Final = "measurements"
 THUMBNAILS: Final = "thumbnails"
@@ -71,7 +72,7 @@ def curate(
     are used again, whatever the thresholds were.
 
     Args:
-        paths: videos, and folders of videos.
+        paths: videos, folders and patterns of videos, and lists of them.
         out: the folder to make or to go on with.
         thresholds: what decides.
         duplicates: drop spans that show what another one shows.
@@ -82,7 +83,7 @@ def curate(
     Raises:
         VpdataError: a path without videos, a full disk, another run in OUT, a killed worker. What was measured stays.
     """
-    files = [file for path in paths for file in sources.load("video").find(path)]
+    files = [file for path in paths for file in video_files(path)]
     with full_disk_as_error(out), _locked(out):
         with ThreadPoolExecutor() as pool:
             digests = list(pool.map(lambda file: sha256_of(file.path), files))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vpdata.curation.duplicates import PERIOD_SECONDS
 from vpdata.curation.measurements import Measurements
 from vpdata.curation.watch import Watch, shrink
+from vpdata.sources.decoder import Decoder, Luma
 from vpdata.sources.timeline import read_timeline
-from vpdata.sources.video import Decoder, Luma
 
 _FULL_RANGE: Final = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 """Luma of limited range (16 to 235) as of full range (0 to 255)."""

@@ -15,9 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpdata.errors import VpdataError
-from vpdata.schema import Episode
+from vpdata.schema import NAME_PATTERN, Episode
 
-NAMES = ("robocasa", "libero", "robomimic", "teleop", "video", "folder")
+NAMES = (
+    "robocasa",
+    "libero",
+    "robomimic",
+    "teleop",
+    "video",
+    "images",
+    "folder",
+    "ros",
+    "droid",
+    "lerobot",
+    "robocasa365",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +42,13 @@ class SourceOptions:
             the rate they were made at (None: the source's default); for folders, that of the clock (None: the table's).
         filter_key: name of a list of demos under `mask/` (RoboCasa, robomimic), None for all.
         instruction: overrides the recording's language; None keeps it.
-        resample: for folders whose cameras and rows are not in step: bring them to one clock instead of refusing them.
+        resample: for folders and bags whose cameras and rows are not in step: bring them to one clock instead of
+            refusing them.
         spans: for video, (file, SHA-256) -> frames [start, stop) of every span that is an episode; None: a file is one.
             Only `Source.episodes` looks at it.
-        tolerance_seconds: for folders, how far a frame or row may be from its tick; None for half a period.
+        tolerance_seconds: for folders and bags, how far a frame or row may be from its tick; None for half a period.
+        action_space: for DROID, which of the actions that it records is taken; None for the source's default.
+        topics: for bags, the text of the TOML file that says what their topics are (`vpdata.sources.ros_topics`).
     """
 
     cameras: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +58,18 @@ class SourceOptions:
     resample: bool = False
     tolerance_seconds: float | None = None
     spans: Mapping[tuple[str, str], Sequence[tuple[int, int]]] | None = None
+    topics: str | None = None
+    action_space: str | None = None
+
+    def __post_init__(self) -> None:
+        recorded = list(self.cameras.values())
+        for name, place in self.cameras.items():
+            if NAME_PATTERN.fullmatch(name) is None:
+                raise VpdataError(f"camera name {name!r} is not [a-z0-9_]+.", hint="Choose another name with --camera.")
+            if recorded.count(place) > 1:
+                both = ", ".join(repr(other) for other, one in self.cameras.items() if one == place)
+                what = f"cameras {both} are all to come from {place!r}, so that one view would count as several."
+                raise VpdataError(what, hint="Give each recorded camera one name with --camera.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

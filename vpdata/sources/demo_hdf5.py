@@ -40,8 +40,9 @@ def has_images(data: h5py.Group, *, suffix: str = "") -> bool:
     """Whether any demo observes with a camera, of those whose recorded names end in `suffix`."""
     return any(
         isinstance(images, h5py.Dataset) and images.ndim == 4 and name.endswith(suffix)
-        for demo in data.values()
-        for name, images in demo.get("obs", {}).items()
+        for _, demo in hdf5.children(data)
+        if isinstance(demo, h5py.Group) and isinstance(demo.get("obs"), h5py.Group)
+        for name, images in hdf5.children(demo["obs"])
     )
 
 
@@ -54,7 +55,17 @@ def demo_group(data: h5py.Group, demo: str, *, path: Path) -> h5py.Group:
 
 
 def cameras_of(group: h5py.Group, wanted: Mapping[str, str], *, path: Path, episode: str) -> tuple[Camera, ...]:
-    """Describes the wanted cameras (canonical -> dataset under `obs`), wrist first. Raises SourceError."""
+    """Describes the wanted cameras (canonical -> dataset under `obs`), wrist first.
+
+    Raises:
+        SourceError: one is not there, is no images, or is asked for under two names.
+    """
+    for recorded in wanted.values():
+        names = [name for name, other in wanted.items() if other == recorded]
+        if len(names) > 1:
+            what = f"cameras {', '.join(names)} are all to come from {recorded!r}: one view would count as several."
+            hint = "Give each recorded camera one name with --camera."
+            raise SourceError(what, path=path, episode=episode, hint=hint)
     return tuple(
         hdf5.raw_camera(
             hdf5.camera_dataset(group["obs"], recorded, camera=name, path=path, episode=episode),

@@ -9,6 +9,7 @@ from pathlib import Path
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
 from vpdata.sources import SourceFile, SourceOptions
+from vpdata.sources.hub import MAGIC, download, is_hub
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
@@ -18,29 +19,43 @@ def natural_key(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def find_files(path: Path, *, extensions: frozenset[str], kind: str) -> tuple[SourceFile, ...]:
-    """A file itself, or all files below a folder with one of the (lower-case, dotted) extensions, in natural order.
+    """A file itself, or all files with one of the (lower-case, dotted) extensions below folders, in natural order.
 
     Args:
-        path: a file of any name, or a folder that is searched with all its subfolders; hidden entries are left out.
+        path: a file of any name; a folder that is searched with all its subfolders; a pattern of files and folders
+            (`*`, `?`, `[…]`, and `**` for any folders); any of these on the Hub. Hidden entries are left out.
         kind: what the files are called in messages.
 
     Raises:
         SourceError: nothing is there.
     """
+    if is_hub(path):
+        path = download(path, suffixes=extensions)
     if path.is_file():
         return (SourceFile(path=path, name=path.name),)
-    if not path.is_dir():
+    top, entries = path, [path]
+    if not path.exists() and MAGIC.search(str(path)):
+        top, entries = _matching(path)
+    elif not path.is_dir():
         raise SourceError("there is no such file or folder.", path=path, hint="Check the path.")
-    found = []
-    for candidate in path.rglob("*"):
-        relative = candidate.relative_to(path)
+    found = {}
+    for candidate in (file for entry in entries for file in (entry, *entry.rglob("*"))):
+        relative = candidate.relative_to(top)
         hidden = any(part.startswith(".") for part in relative.parts)
         if candidate.suffix.lower() in extensions and not hidden and candidate.is_file():
-            found.append(SourceFile(path=candidate, name=relative.as_posix()))
+            found[candidate] = SourceFile(path=candidate, name=relative.as_posix())
     if not found:
+        where = "in this folder" if top == path else f"among {len(entries)} matches of this pattern"
         wanted = ", ".join(sorted(extensions))
-        raise SourceError(f"no {kind} in this folder.", path=path, hint=f"Files ending in {wanted} were looked for.")
-    return tuple(sorted(found, key=lambda file: natural_key(file.name)))
+        raise SourceError(f"no {kind} {where}.", path=path, hint=f"Files ending in {wanted} were looked for.")
+    return tuple(sorted(found.values(), key=lambda file: natural_key(file.name)))
+
+
+def _matching(pattern: Path) -> tuple[Path, list[Path]]:
+    """The folder above the first part with a wildcard, and what the pattern matches below it."""
+    plain = next(count for count, part in enumerate(pattern.parts) if MAGIC.search(part))
+    top = Path(*pattern.parts[:plain])
+    return top, list(top.glob(Path(*pattern.parts[plain:]).as_posix()))
 
 
 def file_digest(path: Path) -> str:
@@ -93,7 +108,7 @@ def refuse_resampling(options: SourceOptions, *, path: Path) -> None:
     """Raises SourceError where a format that has one clock already is to be brought to one."""
     if options.resample or options.tolerance_seconds is not None:
         raise SourceError(
-            "only the source folder is resampled to one clock.",
+            "only the sources folder and ros are resampled to one clock.",
             path=path,
             hint="Leave --resample and --tolerance-seconds out.",
         )

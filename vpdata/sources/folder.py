@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Camera, Episode, Scalar
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
+from vpdata.sources.decoder import Decoder, VideoReader
 from vpdata.sources.files import content_digest, file_digest, natural_key, refuse_filter_key
 from vpdata.sources.recording import NOTES, TABLE_SUFFIXES, TABLES, Recording, View, read_recording
 from vpdata.sources.timeline import Timeline
-from vpdata.sources.video import EXTENSIONS, Decoder, VideoReader
+from vpdata.sources.video import EXTENSIONS
 
 DIGITS = 6  # of seconds in attributes
 

@@ -5,9 +5,9 @@ a SourceError that says which file, episode and dataset is wrong.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from vpdata import spaces
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
 from vpdata.sources import SourceOptions
+from vpdata.sources.hdf5_rows import Rows
 
 EXTENSIONS = frozenset({".hdf5", ".h5"})
-FRAMES_PER_READ = 32
 CHUNK_CACHE_BYTES = 8 * 2**20  # a slab of whole chunks of one camera, so that neighbouring reads inflate it once
 
 Images = NDArray[np.uint8]
@@ -38,6 +39,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise SourceError("there is no such file.", path=path, hint="Check the path.")
     if path.stat().st_size == 0:
         raise SourceError("the file is empty (0 bytes).", path=path, hint="Copy or download it again.")
+    path.open("rb").close()  # what may not be read is not said to be something else
     if not h5py.is_hdf5(path):
         raise SourceError("this is not an HDF5 file.", path=path, hint="Check the path, or choose another source.")
     with reading(path):
@@ -48,10 +50,10 @@ def open_file(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def reading(path: Path, *, episode: str | None = None) -> Iterator[None]:
-    """Turns what h5py raises on damaged bytes (OSError, RuntimeError) into a SourceError."""
+    """Turns what h5py raises on damaged bytes into a SourceError."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise SourceError(
             f"the HDF5 file is damaged or truncated ({error}).",
             path=path,
@@ -62,11 +64,25 @@ def reading(path: Path, *, episode: str | None = None) -> Iterator[None]:
 
 def json_attribute(holder: h5py.Group, name: str) -> dict[str, Any]:
     """An attribute that holds a JSON object; empty where the attribute is missing."""
+    path = Path(holder.file.filename)
+    with reading(path):
+        text = holder.attrs.get(name, "{}")
     try:
-        value: dict[str, Any] = json.loads(holder.attrs.get(name, "{}"))
-    except ValueError as error:
-        raise SourceError(f"attribute {name!r} of {holder.name} is not JSON.", path=holder.file.filename) from error
+        value = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise SourceError(f"attribute {name!r} of {holder.name} is not JSON.", path=path) from error
+    if not isinstance(value, dict):
+        raise SourceError(f"attribute {name!r} of {holder.name} is no JSON object.", path=path)
     return value
+
+
+def children(group: h5py.Group) -> list[tuple[str, Any]]:
+    """Names and what they lead to, None for a broken link.
+
+    A list, as h5py's own iterators hold its lock between two items: one that an error leaves behind, and that another
+    thread then lets go of, keeps the lock for good, and nothing of HDF5 is read any more.
+    """
+    return [(name, group.get(name)) for name in list(group)]
 
 
 def frame_rate(recorded: float | None, options: SourceOptions, *, default: float, path: Path) -> float:
@@ -92,8 +108,8 @@ def wrist_first(cameras: Mapping[str, str]) -> list[tuple[str, str]]:
 def dataset(group: h5py.Group, name: str, *, path: Path, episode: str | None) -> h5py.Dataset:
     """The dataset of that name. Raises SourceError, listing those that are there."""
     found = group.get(name)
-    if not isinstance(found, h5py.Dataset):
-        there = ", ".join(key for key in group if isinstance(group[key], h5py.Dataset)) or "none"
+    if not isinstance(found, h5py.Dataset) or not found.ndim:
+        there = ", ".join(key for key, item in children(group) if isinstance(item, h5py.Dataset)) or "none"
         raise SourceError(f"{group.name} has no dataset {name!r}; datasets there: {there}.", path=path, episode=episode)
     return found
 
@@ -102,7 +118,7 @@ def camera_dataset(group: h5py.Group, name: str, *, camera: str, path: Path, epi
     """The images of a camera. Raises SourceError, listing the cameras that are there."""
     found = group.get(name)
     if not isinstance(found, h5py.Dataset):
-        there = ", ".join(key for key, item in group.items() if getattr(item, "dtype", None) == np.uint8)
+        there = ", ".join(key for key, item in children(group) if getattr(item, "dtype", None) == np.uint8)
         raise SourceError(
             f"camera {camera!r} is to come from {name!r}, which is not in this episode; cameras there: "
             f"{there or 'none'}.",
@@ -137,8 +153,16 @@ def equal_length(lengths: Mapping[str, int], *, path: Path, episode: str) -> int
     return next(iter(lengths.values()))
 
 
-def check_array(values: Array, *, name: str, size: int, path: Path, episode: str) -> Array:
-    """An array of finite numbers (N, size). Raises SourceError otherwise."""
+def in_space(values: Array, *, name: str, space: str, path: Path, episode: str) -> Array:
+    """An array of finite numbers (N, size of the space). Raises SourceError otherwise, naming the dimension."""
+    known = spaces.load(space)
+    return check_array(values, name=name, size=known.size, path=path, episode=episode, columns=known.names)
+
+
+def check_array(
+    values: Array, *, name: str, size: int, path: Path, episode: str, columns: Sequence[str] | None = None
+) -> Array:
+    """An array of finite numbers (N, size). Raises SourceError otherwise, with the names of `columns`."""
     if values.ndim != 2 or values.shape[1] != size:
         raise SourceError(
             f"{name} has shape {values.shape}, not (steps, {size}).",
@@ -146,10 +170,12 @@ def check_array(values: Array, *, name: str, size: int, path: Path, episode: str
             episode=episode,
             hint="Was this recorded with another robot? Check --source.",
         )
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
+    bad = ~np.isfinite(values)
+    if bad.any():
+        step, column = (int(i) for i in np.argwhere(bad)[0])
         raise SourceError(
-            f"{name} has NaN or infinity in {len(bad)} of {len(values)} steps, first at step {bad[0]}.",
+            f"{name} has NaN or infinity in {bad.any(axis=1).sum()} of {len(values)} steps, first at step {step} in "
+            f"{f'column {column}' if columns is None else columns[column]}.",
             path=path,
             episode=episode,
         )
@@ -172,14 +198,19 @@ class Hdf5Reader:
     to_rgb: Callable[[str, int, Images], Images]
     actions: Array | None
     state: Array | None
+    _rows: dict[str, Rows] = field(default_factory=dict, init=False)
 
     def frames(self, camera: str, start: int, stop: int) -> Iterator[Images]:
         """Yields RGB `HWC` frames [start, stop) of the camera with that canonical name."""
         images = self.images[camera]
         if not 0 <= start <= stop <= len(images):
             raise IndexError(f"frames [{start}, {stop}) of {len(images)}")
-        for first in range(start, stop, FRAMES_PER_READ):
-            with reading(self.path, episode=f"{self.episode}, camera {camera}"):
-                block: Images = images[first : min(first + FRAMES_PER_READ, stop)]
-            for index, row in enumerate(block, first):
-                yield self.to_rgb(camera, index, row)
+        where = f"{self.episode}, camera {camera}"
+        with reading(self.path, episode=where):
+            if camera not in self._rows:
+                self._rows[camera] = Rows(images, path=self.path, episode=where)
+            rows = self._rows[camera].read(start, stop)
+        for index in range(start, stop):
+            with reading(self.path, episode=where):
+                row = next(rows)
+            yield self.to_rgb(camera, index, row)

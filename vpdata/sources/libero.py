@@ -19,15 +19,15 @@ from vpdata.schema import Episode
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
-ACTION_SPACE, NUM_ACTION_DIMS = "osc_pose_action", 7
-STATE_SPACE, NUM_STATE_DIMS = "libero_panda_state", 8
+ACTION_SPACE = "osc_pose_action"
+STATE_SPACE = "libero_panda_state"
 STATE = ("ee_pos", "ee_ori", "gripper_states")
 CAMERAS = {"wrist": "eye_in_hand_rgb", "front": "agentview_rgb"}
 DEFAULT_FPS = 20.0
 ROW_ORDERS = {"opengl": slice(None, None, -1), "opencv": slice(None)}  # robosuite's image conventions, to upright
 RENDER_HINT = (
-    "Render it with LIBERO: python scripts/create_dataset.py --demo-file FILE --use-camera-obs, and give the file that "
-    "it writes."
+    "Render it with --render DIR (docs/SIMULATORS.md), or with LIBERO: python scripts/create_dataset.py --demo-file "
+    "FILE --use-camera-obs, and give the file that it writes."
 )
 
 
@@ -54,7 +54,7 @@ class Libero:
                 demos = demo_hdf5.demo_names(h5, options.filter_key, path=file.path)
                 if not demo_hdf5.has_images(data):
                     raise SourceError("the demos have no images, only states.", path=file.path, hint=RENDER_HINT)
-            _rows_to_upright(data, path=file.path)
+                _rows_to_upright(data, path=file.path)
             digest = file_digest(file.path)
             for demo in demos:
                 try:
@@ -88,12 +88,12 @@ def _rows_to_upright(data: h5py.Group, *, path: Path) -> slice:
 
 def _recorded_actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.check_array(actions, name="actions", size=NUM_ACTION_DIMS, path=path, episode=episode)
+    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
+    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
 
 
 def _language(data: h5py.Group) -> str:

@@ -4,6 +4,7 @@ Enters: `demo_gentex_im128_randcams.hdf5` and the like. Leaves: one episode a de
 before `actions[t]`, language from the demo's `ep_meta`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from vpdata.schema import Episode, Scalar
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
-ACTION_SPACE, NUM_ACTION_DIMS = "robocasa_panda_omron_action", 12
-STATE_SPACE, NUM_STATE_DIMS = "robocasa_panda_omron_state", 16
+ACTION_SPACE = "robocasa_panda_omron_action"
+STATE_SPACE = "robocasa_panda_omron_state"
 STATE = (
     "robot0_base_pos",
     "robot0_base_quat",
@@ -31,9 +32,10 @@ CAMERAS = {
 }
 IMAGE_SUFFIX = "_image"
 DEFAULT_FPS = 20.0
+_NO_TASK = re.compile(r"\d{4}-\d\d-\d\d[\d-]*|mg")
 RENDER_HINT = (
-    "Render it with RoboCasa: python robocasa/scripts/dataset_states_to_obs.py --dataset FILE, and give the file that "
-    "this writes beside it."
+    "Render it with --render DIR (docs/SIMULATORS.md), or with RoboCasa: python "
+    "robocasa/scripts/dataset_states_to_obs.py --dataset FILE, and give the file that this writes beside it."
 )
 
 
@@ -69,7 +71,7 @@ class RoboCasa:
                     f"{len(names)} files hold rendered demos of {task}: {', '.join(names)}. They usually show the same "
                     "demos, which would be taken more than once.",
                     path=folder,
-                    hint="Give the one file that you want as SRC.",
+                    hint="Give the one file that you want as SRC, or a pattern: 'FOLDER/**/demo_gentex_im128*.hdf5'.",
                 )
         folders = {folder for folder, _ in rendered}
         return tuple(file for file in files if not (file.path in states_only and file.path.parent in folders))
@@ -113,17 +115,19 @@ def _rendered_task(path: Path) -> str | None:
 
 
 def _task(data: h5py.Group, path: Path) -> str:
-    return str(hdf5.json_attribute(data, "env_args").get("env_name") or path.resolve().parent.name)
+    """As the file says it, or else the nearest folder that is no date (`2024-04-30`) and not `mg`."""
+    named = hdf5.json_attribute(data, "env_args").get("env_name")
+    return str(named or next(folder.name for folder in path.absolute().parents if not _NO_TASK.fullmatch(folder.name)))
 
 
 def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.check_array(actions, name="actions", size=NUM_ACTION_DIMS, path=path, episode=episode)
+    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
+    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
 
 
 def _with_suffix(recorded: str) -> str:

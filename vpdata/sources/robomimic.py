@@ -17,8 +17,8 @@ from vpdata.schema import Episode
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
-ACTION_SPACE, NUM_ACTION_DIMS = "osc_pose_action", 7
-STATE_SPACE, NUM_STATE_DIMS = "robomimic_panda_state", 9
+ACTION_SPACE = "osc_pose_action"
+STATE_SPACE = "robomimic_panda_state"
 STATE = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 CAMERAS = {"wrist": "robot0_eye_in_hand_image", "front": "agentview_image"}
 DEFAULT_FPS = 20.0
@@ -88,12 +88,12 @@ def _check_robot(environment: dict[str, Any], *, path: Path) -> None:
 
 def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.check_array(actions, name="actions", size=NUM_ACTION_DIMS, path=path, episode=episode)
+    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.check_array(state, name="state", size=NUM_STATE_DIMS, path=path, episode=episode)
+    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
 
 
 def _describe(

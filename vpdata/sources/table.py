@@ -182,7 +182,7 @@ def _parse(cells: Sequence[str], name: str, places: Sequence[str], path: Path) -
 
 def _read_parquet(path: Path) -> _File:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)  # where pages have one
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(f"this Parquet file does not read ({error}).", path=path, hint="Copy it again.") from error
     columns = {}

@@ -24,7 +24,7 @@ from vpdata.sources.files import content_digest, file_digest, find_files, refuse
 
 ACTION_SPACE = "aloha_action"
 STATE_SPACE = "aloha_state"
-NUM_JOINTS = 14
+SPACES = {"action": ACTION_SPACE, "observations/qpos": STATE_SPACE}
 DEFAULT_FPS = 50.0
 CANONICAL_NAMES = {"cam_high": "top", "cam_left_wrist": "left_wrist", "cam_right_wrist": "right_wrist"}
 JPEG_END = b"\xff\xd9"
@@ -71,7 +71,7 @@ def _is_compressed(h5: h5py.File) -> bool:
 
 def _joints(h5: h5py.File, name: str, *, path: Path) -> hdf5.Array:
     values = hdf5.dataset(h5, name, path=path, episode=path.stem)[:]
-    return hdf5.check_array(values, name=name, size=NUM_JOINTS, path=path, episode=path.stem)
+    return hdf5.in_space(values, name=name, space=SPACES[name], path=path, episode=path.stem)
 
 
 def _decode_jpeg(row: hdf5.Images, *, size: tuple[int, int] | None, path: Path, where: str) -> hdf5.Images:
@@ -129,7 +129,7 @@ def _describe(h5: h5py.File, file: SourceFile, options: SourceOptions) -> Episod
         for name, recorded in hdf5.wrist_first(wanted)
     )
     lengths = {camera.recorded_name: len(images[camera.recorded_name]) for camera in cameras}
-    lengths |= {name: len(_joints(h5, name, path=path)) for name in ("action", "observations/qpos")}
+    lengths |= {name: len(_joints(h5, name, path=path)) for name in SPACES}
     steps = hdf5.equal_length(lengths, path=path, episode=episode_id)
     fps = hdf5.frame_rate(None, options, default=DEFAULT_FPS, path=path)
     attributes: dict[str, Scalar] = {"simulated": bool(h5.attrs["sim"])} if "sim" in h5.attrs else {}
@@ -149,7 +149,7 @@ def _describe(h5: h5py.File, file: SourceFile, options: SourceOptions) -> Episod
         action_space=ACTION_SPACE,
         state_space=STATE_SPACE,
         instructions=(options.instruction,) if options.instruction else (),
-        task=path.resolve().parent.name,
+        task=path.absolute().parent.name,
         attributes=attributes,
     )
 

@@ -1,310 +1,186 @@
-"""Videos: any file that FFmpeg reads, action-free.
+"""Videos: anything that FFmpeg reads, action-free.
 
-Enters: a video of constant or variable frame rate. Leaves: one episode a file, at a constant rate, upright. Frame k of
-the episode is what a player shows k / fps seconds after the first frame: the last one whose timestamp is not later.
-Audio is ignored; of several video streams FFmpeg's best one is read. With `SourceOptions.spans` every span of the file
-is an episode of its own.
+Enters: files, folders and patterns of videos of constant or variable frame rate; lists of them (`video_list`), tars
+(`video_tar`) and Parquet files (`video_parquet`) that hold them; any of these on the Hugging Face Hub (`hub`). Leaves:
+one episode a video, or one a row of a list, at a constant rate, upright. Frame k of the episode is what a player shows
+k / fps seconds after the first frame: the last one whose timestamp is not later. Audio is ignored; of several video
+streams FFmpeg's best one is read. With `SourceOptions.spans` every span of a video is an episode of its own.
 
 The timestamps of all packets are read first (`timeline`), so that the number of frames is known without decoding;
 decoding must then give exactly these frames.
 """
 
-from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-
-import av
-import numpy as np
-from av.video.reformatter import ColorRange, VideoReformatter
-from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
-from vpdata.schema import Camera, Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
-from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key, refuse_resampling
-from vpdata.sources.timeline import COPY_HINT, ENCODE_HINT, Timeline, open_video, read_timeline
+from vpdata.schema import Episode
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, about, hub
+from vpdata.sources.decoder import Decoder, VideoReader
+from vpdata.sources.files import find_files, refuse_filter_key, refuse_resampling
+from vpdata.sources.place import Place
+from vpdata.sources.shot import Shot
+from vpdata.sources.timeline import read_timeline
+from vpdata.sources.video_episodes import FIRST_FRAME, video_episodes
+from vpdata.sources.video_episodes import SOURCE as NAME
+from vpdata.sources.video_list import is_list, read_list
+from vpdata.sources.video_parquet import parquet_place, parquet_shots
+from vpdata.sources.video_tar import tar_place, tar_shots
 
 EXTENSIONS = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
     | {".ts", ".webm", ".wmv"}
 )
+LIST, TAR, PARQUET = ".csv", ".tar", ".parquet"
 RECORDED_NAME = "main"
-FIRST_FRAME = "video_first_frame"
-"""The attribute of a span's episode that says where, at the episode's rate, it begins in the video."""
-LUMA_FIRST = frozenset({"nv12", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})  # as 8 bits
-STRICT_DECODING = {"err_detect": "crccheck+bitstream+buffer+explode"}
-SEEK_FRAMES = 16  # before the frame that is wanted: containers seek by the order of decoding
-MAX_KEPT_BYTES = 512 * 2**20  # of decoded frames, for ranges that overlap the one before
-
-Images = NDArray[np.uint8]
 
 
 class Video:
     """The `video` source."""
 
-    name = "video"
+    name = NAME
 
     def find(self, path: Path) -> Sequence[SourceFile]:
-        """The videos at `path` in natural order, in a folder by extension. Raises SourceError where there is none."""
-        return find_files(path, extensions=EXTENSIONS, kind="video")
+        """The videos, or files that hold or list them, at `path`, in natural order.
+
+        In a folder these are videos and tars, or, where there are none, Parquet files. Raises SourceError where there
+        is nothing.
+        """
+        suffixes = EXTENSIONS | {TAR, PARQUET}
+        if hub.is_hub(path):
+            path = hub.download(path, suffixes=suffixes, beside=about.SUFFIXES)
+            if path.is_file() and _kind(path) == LIST:
+                hub.download(Path(str(hub.origin(path))).parent, suffixes=EXTENSIONS)
+        files = find_files(path, extensions=suffixes, kind="video")
+        others = tuple(file for file in files if file.path.suffix.lower() != PARQUET)
+        return others or files
 
     def episodes(self, file: SourceFile, options: SourceOptions) -> Iterator[Episode | VpdataError]:
-        """The one episode of the file, or one for each of its spans.
+        """The one episode of a video, or one for each of its spans; those of a list, tar or table in order.
 
         Raises:
             SourceError: the file is no video, is broken in a way that shows without decoding all of it, or is not among
-                those that have spans.
+                those that have spans; or it is no list, tar or table of videos.
         """
         path = file.path
         refuse_filter_key(options, path=path)
         refuse_resampling(options, path=path)
-        sha256 = file_digest(path)
-        spans = None if options.spans is None else _spans(options.spans, file, sha256)
-        if spans == ():
+        kind = _kind(path)
+        camera, recorded = _camera_names(options, kind, path)
+        if kind is None:
+            shot = Shot(place=path, file=file.name, name=path.stem, about=about.beside(path))
+            yield from video_episodes([shot], camera=camera, recorded=recorded, options=options)
             return
-        timeline = read_timeline(path, fps=options.fps)
-        with Decoder(path, timeline) as decoder:
-            height, width, _ = decoder.rgb(0).shape
-        camera = Camera(name=_camera_name(options, path), recorded_name=RECORDED_NAME, height=height, width=width)
-        fps = float(timeline.fps)
 
-        def episode(episode_id: str, part: str, num_frames: int, attributes: dict[str, Scalar]) -> Episode:
-            return Episode(
-                source=self.name,
-                file=file.name,
-                episode_id=episode_id,
-                content_digest=content_digest(
-                    sha256, source=self.name, episode_id=part, cameras=(camera,), fps=fps, options=options
-                ),
-                num_frames=num_frames,
-                num_actions=0,
-                fps=fps,
-                cameras=(camera,),
-                instructions=(options.instruction,) if options.instruction else (),
-                attributes=attributes,
-            )
+        def described(shots: Sequence[Shot] | SourceError) -> list[Episode | SourceError]:
+            if isinstance(shots, SourceError):
+                return [shots]
+            try:
+                return list(video_episodes(shots, camera=camera, recorded=recorded, options=options))
+            except SourceError as error:
+                return [shot.blamed(error) for shot in shots]
 
-        if spans is None:
-            yield episode(path.stem, "", len(timeline.shown), {})
-        for start, stop in spans or ():
-            part = f"{start}-{stop}"
-            first, end = bisect_left(timeline.shown, start), bisect_left(timeline.shown, stop)
-            if first == end:
-                what = f"at {fps:g} frames a second nothing is left of frames [{start}, {stop})."
-                yield SourceError(what, path=path, episode=f"{path.stem}:{part}", hint="Choose a higher --fps.")
-            else:
-                yield episode(f"{path.stem}:{part}", part, end - first, {FIRST_FRAME: first})
+        shots = _shots(file, kind, recorded)
+        if kind == PARQUET:  # one after the other, as each holds the bytes of its video
+            for one in shots:
+                yield from described(one if isinstance(one, SourceError) else [one])
+            return
+        with ThreadPoolExecutor() as pool:
+            for found in pool.map(described, _by_video(shots)):
+                yield from found
 
     @contextmanager
     def open(self, file: SourceFile, episode: Episode, options: SourceOptions) -> Iterator[EpisodeReader]:
         """Opens the episode that `episodes` described."""
-        timeline = read_timeline(file.path, fps=options.fps)
+        place = _place(file, episode)
+        timeline = read_timeline(place, fps=options.fps)
         first = int(episode.attributes.get(FIRST_FRAME, 0))
         timeline = replace(timeline, shown=timeline.shown[first : first + episode.num_frames])
-        with Decoder(file.path, timeline, begin=timeline.shown[0]) as decoder:
+        with Decoder(place, timeline, begin=timeline.shown[0]) as decoder:
             yield VideoReader(decoder, timeline, episode.cameras[0])
 
 
 SOURCE = Video()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Luma:
-    """One frame's brightness.
+def video_files(path: Path) -> tuple[SourceFile, ...]:
+    """The videos at `path` that are files of their own, also those that a list names; stretches of them do not count.
 
-    Attributes:
-        pixels: (H, W) uint8, upright; valid until the next frame is taken.
-        is_full_range: black is 0 and white 255, or else 16 and 235.
-        rgb: gives the frame as RGB `HWC`, upright.
+    Raises:
+        SourceError: nothing is there, a row of a list cannot be used, or a tar or table holds videos.
     """
-
-    pixels: Images
-    is_full_range: bool
-    rgb: Callable[[], Images]
-
-
-class VideoReader:
-    """An `EpisodeReader` over one video. A range that overlaps the one before does not decode its frames again."""
-
-    actions = None
-    state = None
-
-    def __init__(self, decoder: "Decoder", timeline: Timeline, camera: Camera) -> None:
-        self._decoder = decoder
-        self._shown = timeline.shown
-        self._camera = camera
-
-    def frames(self, camera: str, start: int, stop: int) -> Iterator[Images]:
-        """Yields RGB `HWC` frames [start, stop).
-
-        Raises:
-            SourceError: the video does not decode without errors to the frames that its timestamps announce.
-        """
-        if camera != self._camera.name:
-            raise KeyError(camera)
-        if not 0 <= start <= stop <= len(self._shown):
-            raise IndexError(f"frames [{start}, {stop}) of {len(self._shown)}")
-        self._decoder.forget_before(self._shown[start] if start < stop else 0)
-        for index in self._shown[start:stop]:
-            frame = self._decoder.rgb(index)
-            if frame.shape[:2] != (self._camera.height, self._camera.width):
-                raise self._decoder.error(f"frame {index} is {frame.shape[:2]}: the size changes.", ENCODE_HINT)
-            yield frame
+    found: dict[tuple[Path, str], SourceFile] = {}
+    for file in SOURCE.find(path):
+        kind = _kind(file.path)
+        if kind in (TAR, PARQUET):
+            what = "videos inside a tar or table are not files."
+            raise SourceError(what, path=file.path, hint="Unpack them, or ingest them as they are.")
+        if kind is None:
+            found[file.path, file.name] = file
+            continue
+        listed = read_list(file.path)
+        wrong = [f"{error.episode}: {error.what}" for error in listed.errors]
+        wrong += [f"there is no file {name}." for name, video in listed.videos.items() if not video.is_file()]
+        if wrong:
+            raise SourceError(" ".join(wrong), path=file.path, hint="Correct the list.")
+        for name, video in listed.videos.items():
+            found[video, name] = SourceFile(path=video, name=name)
+    return tuple(found.values())
 
 
-class Decoder:
-    """Decodes from frame `begin` to the end once, keeping what later ranges may ask for again."""
-
-    def __init__(self, path: Path, timeline: Timeline, *, begin: int = 0) -> None:
-        self._path = path
-        self._begin = begin
-        self._timestamps = timeline.timestamps
-        self._reformatter = VideoReformatter()
-        self._kept: deque[Any] = deque()
-        self._restart()
-
-    def __enter__(self) -> "Decoder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._decoded.close()
-        self._kept.clear()
-
-    def rgb(self, index: int) -> Images:
-        """The video's frame `index` as RGB `HWC`, upright."""
-        if index < self._first:  # only after more than MAX_KEPT_BYTES of overlap
-            self._decoded.close()
-            self._restart()
-        while index >= self._first + len(self._kept):
-            self._kept.append(next(self._decoded))
-            if len(self._kept) * _num_bytes(self._kept[0]) > MAX_KEPT_BYTES:
-                self.forget_before(self._first + 1)
-        return self._rgb(self._kept[index - self._first])
-
-    def lumas(self) -> Iterator["Luma"]:
-        """Every frame from `begin` on, once, as brightness: much cheaper than `rgb`.
-
-        Raises:
-            SourceError: the video does not decode without errors to frames of one size.
-        """
-        size, is_turned = None, False
-        for index, frame in enumerate(self._decoded, self._begin):
-            if size is None:
-                size, is_turned = (frame.width, frame.height), "DISPLAYMATRIX" in frame.side_data
-            if (frame.width, frame.height) != size:
-                raise self.error(f"frame {index} is {(frame.height, frame.width)}: the size changes.", ENCODE_HINT)
-            planar = frame
-            if frame.format.name not in LUMA_FIRST:
-                planar = self._reformatter.reformat(frame, format="yuv420p", dst_color_range=ColorRange.MPEG)
-            plane = planar.planes[0]
-            pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-            yield Luma(
-                pixels=self._upright(pixels, frame) if is_turned else pixels,
-                is_full_range=planar.format.name.startswith("yuvj") or planar.color_range == ColorRange.JPEG,
-                rgb=partial(self._rgb, frame),
-            )
-
-    def forget_before(self, index: int) -> None:
-        """Lets go of kept frames before `index`."""
-        while self._kept and self._first < index:
-            self._kept.popleft()
-            self._first += 1
-
-    def error(self, what: str, hint: str) -> SourceError:
-        """An error about this video."""
-        return SourceError(what, path=self._path, hint=hint)
-
-    def _rgb(self, frame: Any) -> Images:
-        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return self._upright(cast(Images, pixels), frame)
-
-    def _restart(self) -> None:
-        self._kept.clear()
-        self._first = self._begin
-        self._decoded = self._decode()
-
-    def _decode(self) -> Any:
-        with closing(self._frames_from_begin()) as frames:
-            for index, timestamp in enumerate(self._timestamps[self._begin :], self._begin):
-                where = f"at frame {index} of {len(self._timestamps)}"
-                try:
-                    frame = next(frames, None)
-                except av.FFmpegError as error:
-                    raise self.error(f"the video does not decode {where} ({error.strerror}).", COPY_HINT) from error
-                if frame is None:
-                    raise self.error(f"decoding ends early, {where}.", COPY_HINT)
-                if frame.is_corrupt:
-                    raise self.error(f"the decoder reports a corrupt picture {where}.", COPY_HINT)
-                if frame.pts != timestamp:
-                    raise self.error(
-                        f"the decoder gives timestamp {frame.pts} {where}, where packets announce {timestamp}.",
-                        ENCODE_HINT,
-                    )
-                yield frame
-
-    def _frames_from_begin(self) -> Generator[Any, None, None]:
-        """What the decoder gives from frame `begin` on: after a seek where that leads there, or else from the start."""
-        if self._begin:
-            sought = self._frames(seek=True)
-            try:
-                frame = next(sought, None)
-            except av.FFmpegError:
-                frame = None
-            if frame is not None and frame.pts == self._timestamps[self._begin]:
-                yield frame
-                yield from sought
-                return
-            sought.close()
-        yield from self._frames(seek=False)
-
-    def _frames(self, *, seek: bool) -> Generator[Any, None, None]:
-        with open_video(self._path) as (container, stream):
-            stream.codec_context.options = STRICT_DECODING
-            if seek:
-                container.seek(self._timestamps[max(0, self._begin - SEEK_FRAMES)], stream=stream)
-            for frame in container.decode(stream):
-                if not self._begin or frame.pts is None or frame.pts >= self._timestamps[self._begin]:
-                    yield frame
-
-    def _upright(self, pixels: Images, frame: Any) -> Images:
-        """Applies the display matrix, which takes a stored (x, y) to a shown (a x + c y, b x + d y) up to an offset."""
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return pixels
-        a, b, _, c, d = (int(value) for value in np.sign(np.frombuffer(data, np.int32)[:5]))
-        if b == c == 0:
-            return np.ascontiguousarray(pixels[::d, ::a])
-        if a == d == 0:
-            return np.ascontiguousarray(pixels.swapaxes(0, 1)[::b, ::c])
-        raise self.error(f"it is to be shown turned by {frame.rotation} degrees, not a multiple of 90.", ENCODE_HINT)
+def _kind(path: Path) -> str | None:
+    """LIST, TAR or PARQUET, None for a video; a Parquet file of paths is a list."""
+    suffix = path.suffix.lower()
+    if suffix == PARQUET and is_list(path):
+        return LIST
+    return suffix if suffix in (LIST, TAR, PARQUET) else None
 
 
-def _spans(
-    spans: Mapping[tuple[str, str], Sequence[tuple[int, int]]], file: SourceFile, sha256: str
-) -> tuple[tuple[int, int], ...]:
-    if (file.name, sha256) not in spans:
-        what = "this video, as it is now, is not in the curation."
-        raise SourceError(what, path=file.path, hint="Run `vpdata curate` on the same SRC again.")
-    return tuple(spans[file.name, sha256])
+def _shots(file: SourceFile, kind: str, recorded: str) -> Iterable[Shot | SourceError]:
+    if kind == LIST:
+        listed = read_list(file.path)
+        return (*listed.shots, *listed.errors)
+    if kind == TAR:
+        return tar_shots(file.path, file=file.name, recorded=recorded, main=RECORDED_NAME, extensions=EXTENSIONS)
+    return parquet_shots(file.path, file=file.name, recorded=recorded, main=RECORDED_NAME)
 
 
-def _num_bytes(frame: Any) -> int:
-    return sum(plane.buffer_size for plane in frame.planes)
+def _by_video(shots: Iterable[Shot | SourceError]) -> list[list[Shot] | SourceError]:
+    """The shots of each video together, so that it is looked at once; every error alone."""
+    together: dict[Place, list[Shot]] = {}
+    errors: list[list[Shot] | SourceError] = []
+    for shot in shots:
+        if isinstance(shot, SourceError):
+            errors.append(shot)
+        else:
+            together.setdefault(shot.place, []).append(shot)
+    return [*together.values(), *errors]
 
 
-def _camera_name(options: SourceOptions, path: Path) -> str:
-    if not options.cameras:
-        return RECORDED_NAME
-    if list(options.cameras.values()) != [RECORDED_NAME]:
+def _place(file: SourceFile, episode: Episode) -> Place:
+    """Where the video of an episode lies."""
+    path, kind, recorded = file.path, _kind(file.path), episode.cameras[0].recorded_name
+    name = episode.episode_id.rpartition(":")[0] if FIRST_FRAME in episode.attributes else episode.episode_id
+    if kind == LIST:
+        return read_list(path).videos[episode.file]
+    if kind == TAR:
+        return tar_place(path, name, recorded=recorded, main=RECORDED_NAME, extensions=EXTENSIONS)
+    return path if kind is None else parquet_place(path, name, recorded=recorded, main=RECORDED_NAME)
+
+
+def _camera_names(options: SourceOptions, kind: str | None, path: Path) -> tuple[str, str]:
+    """Canonical and recorded name of the one camera: `main`, or a video of each key of a tar, a column of a table."""
+    recorded = list(options.cameras.values())
+    if not recorded:
+        return RECORDED_NAME, RECORDED_NAME
+    if len(recorded) > 1 or (kind in (None, LIST) and recorded != [RECORDED_NAME]):
         asked = ", ".join(f"{name}={recorded}" for name, recorded in options.cameras.items())
         raise SourceError(
             f"a video has one camera, {RECORDED_NAME!r}, not {asked}.",
             path=path,
             hint=f"Rename it with --camera NAME={RECORDED_NAME}.",
         )
-    return next(iter(options.cameras))
+    return next(iter(options.cameras.items()))
