@@ -1,11 +1,12 @@
 """Fixtures for all tests: the small real recordings, and data sets made from them by a real ingest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.hub.server import Hub, serving
 from vpdata.ingest import IngestOptions, ingest
 
 # The same examples on every run, so that a failure is of the change at hand; --hypothesis-profile=default tries others.
@@ -27,3 +28,29 @@ def datasets(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapp
     for source, folder in folders.items():
         ingest(source, [recordings / folder], root / source, IngestOptions(clip_starts=40, window_span=32), workers=2)
     return {source: root / source for source in folders}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """An empty Hugging Face Hub on loopback, for the Hub's clients of this process and of those that it starts."""
+    from huggingface_hub import constants
+
+    with serving() as running:
+        home = tmp_path / "hf_home"
+        environment = {
+            "HF_ENDPOINT": running.url,
+            "HF_TOKEN": running.token,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)  # read from the environment when first imported
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield running

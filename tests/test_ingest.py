@@ -154,11 +154,18 @@ def test_workers_end_with_their_parent(robocasa: Path, tmp_path: Path) -> None:
     assert not alive
 
 
+def is_worker(child: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in part for part in child.cmdline())
+    except psutil.NoSuchProcess:  # over meanwhile, as what imports call
+        return False
+
+
 def wait_for_workers(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> list[psutil.Process]:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         children = psutil.Process(process.pid).children()
-        workers = [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+        workers = [child for child in children if is_worker(child)]
         if workers:
             return workers
         time.sleep(0.01)

@@ -61,8 +61,20 @@ class SetError(VpdataError):
     """A data set cannot be made from others as asked."""
 
 
+class ExportError(VpdataError):
+    """A data set cannot be exported as asked."""
+
+
+class HubError(VpdataError):
+    """A data set cannot be published to, or pulled from, the Hugging Face Hub as asked."""
+
+
 class MixtureError(VpdataError):
     """A mixture file is wrong or no longer matches its data sets."""
+
+
+class SimulatorError(VpdataError):
+    """A simulator is not installed, cannot render, or does not do what is asked of it."""
 
 
 class EndOfStream(MixtureError):

@@ -204,7 +204,7 @@ def _draw_rows(title: str, rows: NDArray[np.generic], space: str, *, num_frames:
     axes.set_ylim(0, num_rows)
     axes.set_xticks([])
     font_points = 8 if num_rows <= 16 else 6.5
-    axes.set_yticks(offsets + 0.5, [d.name for d in spaces.load(space).dimensions], color=INK, fontsize=font_points)
+    axes.set_yticks(offsets + 0.5, spaces.load(space).names, color=INK, fontsize=font_points)
     ranges = axes.secondary_yaxis("right")
     ranges.set_yticks(
         offsets + 0.5,

@@ -1,5 +1,7 @@
 """Spaces have the sizes that recordings have, and conversions are inverse where they can be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,12 +10,23 @@ from vpdata.errors import VpdataError
 
 SIZES = {
     "robocasa_panda_omron_action": 12,
+    "robocasa365_panda_omron_action": 12,
     "robocasa_panda_omron_state": 16,
     "osc_pose_action": 7,
     "libero_panda_state": 8,
     "robomimic_panda_state": 9,
     "aloha_action": 14,
     "aloha_state": 14,
+    "droid_cartesian_velocity_action": 7,
+    "droid_joint_velocity_action": 8,
+    "droid_cartesian_position_action": 7,
+    "droid_joint_position_action": 8,
+    "droid_state": 14,
+    "metaworld_action": 4,
+    "metaworld_state": 4,
+    "eef_pose_base_action": 10,
+    "eef_pose_world_action": 10,
+    "eef_delta_action": 7,
 }
 
 
@@ -70,3 +83,8 @@ def test_columns_declare_a_space_by_its_name() -> None:
     for wrong in ("action:", "torque:a,b"):
         with pytest.raises(VpdataError, match="no action or state space"):
             spaces.load(wrong)
+
+
+def test_every_space_is_described_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "SPACES.md").read_text()
+    assert [name for name in spaces.names() if f"`{name}`" not in text] == []

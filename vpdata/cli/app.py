@@ -7,16 +7,22 @@ import typer
 from vpdata import __version__
 from vpdata.cli import (
     cache,
+    collect,
     curate,
     decoders,
+    diff,
     duplicates,
+    export,
     info,
     ingest,
     mix,
     output,
     preview,
+    publish,
+    pull,
     repair,
     sets,
+    spaces,
     split,
     stats,
     validate,
@@ -31,6 +37,7 @@ app = typer.Typer(
 )
 
 app.command(epilog=curate.EPILOG)(curate.curate)
+app.command(epilog=collect.EPILOG)(collect.collect)
 app.command(epilog=ingest.EPILOG)(ingest.ingest)
 app.command(epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command(epilog=info.EPILOG)(info.info)
@@ -44,8 +51,13 @@ app.command(epilog=sets.FILTER_EPILOG, name="filter")(sets.filter_)
 app.command(epilog=sets.DELETE_EPILOG)(sets.delete)
 app.command(epilog=sets.RELABEL_EPILOG)(sets.relabel)
 app.command(epilog=sets.RESHARD_EPILOG)(sets.reshard)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.command(epilog=decoders.EPILOG)(decoders.decoders)
+app.command(epilog=spaces.EPILOG, name="spaces")(spaces.show_spaces)
+app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=pull.EPILOG)(pull.pull)
+app.command(epilog=diff.EPILOG)(diff.diff)
 app.command(epilog=cache.EPILOG)(cache.cache)
 
 

@@ -8,8 +8,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from vpdata.errors import VpdataError
 
@@ -50,6 +60,15 @@ def say(text: str) -> None:
     messages.print(text, markup=False)
 
 
+class RateColumn(ProgressColumn):
+    """How many a second, of late; of all of them at the end."""
+
+    def render(self, task: Task) -> Text:
+        """See `ProgressColumn.render`."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
 @contextmanager
 def progress_bar(description: str, total: int | None) -> Iterator[Any]:
     """A progress bar on stderr with rate and time left; yields an `advance(n)` function. Silent without a terminal."""
@@ -57,6 +76,7 @@ def progress_bar(description: str, total: int | None) -> Iterator[Any]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=messages,

@@ -68,7 +68,7 @@ def encode_clip(
     Frames stream through the encoder one by one. `episode` is as the source described it.
 
     Raises:
-        SourceError: the recording is not what its description said, or holds NaN or infinite actions or states.
+        SourceError: the recording is not what its description said, or holds actions or states that are no float32.
     """
     codec = codecs.load(options.codec)
     stored = options.stored(episode)
@@ -148,9 +148,11 @@ def _checked_rows(
     if rows is None or rows.ndim != 2 or len(rows) != num_rows:
         found = "none" if rows is None else f"shape {rows.shape}"
         raise SourceError(f"{what}: expected {num_rows} rows, found {found}.", **where)
-    finite = np.isfinite(rows.astype(np.float64)).all(axis=1)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(rows.astype(np.float32)).all(axis=1)
     if not finite.all():
-        raise SourceError(f"{what}: row {int(np.argmin(finite))} holds NaN or infinity.", **where)
+        row = int(np.argmin(finite))
+        raise SourceError(f"{what}: row {row} holds NaN, infinity or a number beyond float32.", **where)
     return rows
 
 

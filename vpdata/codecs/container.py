@@ -26,6 +26,7 @@ class Format:
 def write_video(frames: Iterable[Any], form: Format, *, width: int, height: int, fps: float) -> bytes:
     """Muxes `av.VideoFrame`s in the encoder's pixel format, one every 1/fps seconds; equal input gives equal bytes."""
     rate = Fraction(fps).limit_denominator(MAX_FPS_DENOMINATOR)
+    tick = 1 / rate
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=form.container, options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(form.encoder, rate=rate, options=form.options)
@@ -34,7 +35,7 @@ def write_video(frames: Iterable[Any], form: Format, *, width: int, height: int,
         stream.codec_context.flags |= Flags.bitexact
         form.prepare(stream.codec_context)
         for number, frame in enumerate(frames):
-            frame.pts, frame.time_base = number, 1 / rate
+            frame.pts, frame.time_base = number, tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return buffer.getvalue()

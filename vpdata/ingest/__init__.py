@@ -15,6 +15,7 @@ from typing import Any
 from vpdata import __version__
 from vpdata.clips.encode import num_actions_in
 from vpdata.errors import ShardError, VpdataError
+from vpdata.ingest.parts import parts_of
 from vpdata.ingest.plan import (
     IngestOptions,
     OnError,
@@ -25,7 +26,7 @@ from vpdata.ingest.plan import (
     nothing_left,
 )
 from vpdata.ingest.pool import run
-from vpdata.ingest.worker import Failure, Task, shard_key
+from vpdata.ingest.worker import Failure, Task, bytes_key
 from vpdata.schema import Clip
 from vpdata.shards.arrays import merged
 from vpdata.shards.files import full_disk_as_error
@@ -109,17 +110,16 @@ def execute(plan: Plan, out: Path, *, workers: int | None = None, progress: Prog
     manifest = up_to_date(plan, out)
     if manifest is not None and not (out / STAGING).exists():
         return manifest
-    with locked(out) as staging:
+    with full_disk_as_error(out), locked(out) as staging:
         manifest = up_to_date(plan, out)
         if manifest is not None:
             return manifest
-        staging.keep_only({shard.name for shard in plan.shards})
+        staging.keep_only(_names(plan))
         try:
             with full_disk_as_error(out):
                 return _encode_and_publish(plan, staging, workers=workers or os.cpu_count() or 1, progress=progress)
         except VpdataError as error:
-            finished = f"{staging.num_finished()} of {len(plan.shards)} shards are finished"
-            resume = f"{finished}; the same command goes on from there." if staging.num_finished() else None
+            resume = "The same command goes on from what is finished." if staging.has_finished() else None
             hint = " ".join(part for part in (error.hint, resume) if part)
             raise type(error)(error.what, path=error.path, episode=error.episode, hint=hint or None) from error
 
@@ -139,7 +139,7 @@ def _encode_and_publish(plan: Plan, staging: Staging, *, workers: int, progress:
         kept = kept.without({failure.clip.episode.content_digest for failure in failures})
         if not kept.shards:
             raise nothing_left(skipped)
-        staging.keep_only({shard.name for shard in kept.shards})
+        staging.keep_only(_names(kept))
     index = to_parquet(_indexed(kept, staging))
     manifest = _manifest(plan, kept, finished, index, skipped)
     staging.publish([shard.name for shard in kept.shards], index=index, manifest=manifest.to_bytes())
@@ -153,22 +153,42 @@ def _encode(
     finished: dict[str, Finished] = {}
     tasks: list[Task] = []
     for shard in plan.shards:
-        journal = staging.finished(shard.name, key=shard_key(shard, plan.options))
+        journal = staging.finished(shard.name, key=bytes_key(shard.clips, plan.options))
         if journal is not None:
             finished[shard.name] = _finished(shard, journal)
-            progress(shard.camera_frames)
-            continue
-        keep_going = plan.on_error == "skip"
-        tasks.append(
-            Task(source=plan.source, shard=shard, options=plan.options, out=staging.out, keep_going=keep_going)
-        )
+        else:
+            tasks.extend(_tasks(plan, shard, staging))
+    missing = {task.part.name: task.part.camera_frames for task in tasks if not staging.has_journal(task.part.name)}
+    progress(plan.camera_frames - sum(missing.values()))
     failures: dict[str, Failure] = {}
-    for task, outcome in zip(tasks, run(tasks, workers=workers, progress=progress), strict=True):
-        if not outcome.failures:
-            finished[task.shard.name] = _finished(task.shard, staging.journal(task.shard.name))
+    for outcome in run(tasks, workers=workers, progress=progress):
         for failure in outcome.failures:
             failures.setdefault(failure.clip.episode.content_digest, failure)
+    if not failures:
+        for shard in plan.shards:
+            if shard.name not in finished:
+                finished[shard.name] = _finished(shard, staging.journal(shard.name))
     return finished, list(failures.values())
+
+
+def _tasks(plan: Plan, shard: PlannedShard, staging: Staging) -> Iterator[Task]:
+    """One for every part that is not finished; for the last one if all are, so that its worker joins them."""
+    parts = parts_of(shard)
+    missing = [part for part in parts if staging.finished(part.name, key=bytes_key(part.clips, plan.options)) is None]
+    for part in missing or parts[-1:]:
+        yield Task(
+            source=plan.source,
+            shard=shard,
+            part=part,
+            options=plan.options,
+            out=staging.out,
+            keep_going=plan.on_error == "skip",
+        )
+
+
+def _names(plan: Plan) -> set[str]:
+    """Of all files that an ingest of this plan makes in the staging folder, shards and their parts."""
+    return {name for shard in plan.shards for name in (shard.name, *(part.name for part in parts_of(shard)))}
 
 
 def _finished(shard: PlannedShard, journal: Journal) -> Finished:

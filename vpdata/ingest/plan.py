@@ -5,8 +5,10 @@ The plan is a pure function of the recordings and the options. Nothing is decode
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from vpdata.clips.encode import ClipOptions, clip_key, provenance
 from vpdata.clips.span import CLIP_STARTS, WINDOW_SPAN, plan_spans
 from vpdata.curation.record import Curation
 from vpdata.errors import SourceError, VpdataError
+from vpdata.ingest.cameras import refuse_mixed_cameras
 from vpdata.schema import Episode, Span
 from vpdata.shards.manifest import FORMAT_VERSION, Skipped
 from vpdata.sources import Source, SourceFile, SourceOptions
@@ -29,7 +32,8 @@ class IngestOptions:
     """Everything that decides what a data set made from some recordings holds.
 
     `shard_frames` is the number of frames, of all cameras together, after which a shard is full; `curation` the SHA-256
-    of the curation that says which spans are ingested, set by `make_plan`.
+    of the curation that says which spans are ingested, set by `make_plan`; `mixed_cameras` accepts episodes that have
+    different cameras, and decides no bytes.
     """
 
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -38,6 +42,7 @@ class IngestOptions:
     window_span: int = WINDOW_SPAN
     shard_frames: int = SHARD_FRAMES
     curation: str | None = None
+    mixed_cameras: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
@@ -49,6 +54,8 @@ class IngestOptions:
             "instruction": self.source.instruction,
             **({"resample": True} if self.source.resample else {}),
             **({} if tolerance is None else {"tolerance_seconds": tolerance}),
+            **({} if self.source.action_space is None else {"action_space": self.source.action_space}),
+            **({} if self.source.topics is None else {"topics": tomllib.loads(self.source.topics)}),
             "codec": self.clip.codec,
             "height": self.clip.height,
             "width": self.clip.width,
@@ -180,6 +187,8 @@ def make_plan(
         planned.extend(PlannedClip(file=file, episode=episode, span=span) for span in spans)
     if not planned:
         raise nothing_left(skipped)
+    if not options.mixed_cameras:
+        refuse_mixed_cameras(clip.episode for clip in planned if clip.span.start == 0)
     return Plan(
         source=source_name,
         options=options,
@@ -216,19 +225,24 @@ def _describe(
     progress: Callable[[int], object],
 ) -> Iterator[tuple[SourceFile, Episode]]:
     source = sources.load(source_name)
-    files = [file for path in paths for file in source.find(path)]
+    files: list[SourceFile] = []
+    for path in paths:
+        with _unreadable_as_error(path):
+            files.extend(source.find(path))
     seen: dict[str, Episode] = {}
     for file, found in _read_all(source, files, options):
+        problems: list[VpdataError] = []
         for item in found:
             problem = item if isinstance(item, VpdataError) else _duplicate(file, item, seen)
             if problem is None:
                 assert isinstance(item, Episode)
                 seen[item.content_digest] = item
                 yield file, item
-            elif on_error == "skip":
-                skipped.append(as_skipped(problem, file))
             else:
-                raise problem
+                problems.append(problem)
+        if problems and on_error == "fail":
+            raise _together(problems)
+        skipped.extend(as_skipped(problem, file) for problem in problems)
         progress(1)
 
 
@@ -239,7 +253,8 @@ def _read_all(
 
     def read(file: SourceFile) -> list[Episode | VpdataError]:
         try:
-            return list(source.episodes(file, options))
+            with _unreadable_as_error(file.path):
+                return list(source.episodes(file, options))
         except SourceError as error:
             return [error]
 
@@ -248,6 +263,26 @@ def _read_all(
         yield from zip(files, pool.map(read, files), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _unreadable_as_error(path: Path) -> Iterator[None]:
+    """Turns a failure of the system to read a recording into a SourceError."""
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot be read ({error.strerror or error})."
+        raise SourceError(what, path=error.filename or path, hint="Who may read it? Is the disk whole?") from error
+
+
+def _together(problems: Sequence[VpdataError]) -> VpdataError:
+    """One error that says all that is wrong with a file."""
+    first, *others = problems
+    if not others:
+        return first
+    listed = " ".join(f"{other.episode}: {other.what}" if other.episode else other.what for other in others)
+    what = f"{first.what} And {len(others)} more cannot be used. {listed}"
+    return SourceError(what, path=first.path, episode=first.episode, hint=first.hint)
 
 
 def _duplicate(file: SourceFile, episode: Episode, seen: dict[str, Episode]) -> SourceError | None:

@@ -1,5 +1,6 @@
 """The windows of a batch and where their frames lie: planned before they are loaded, put together afterwards."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,9 @@ class Group:
         layout: the cameras, in order; V is their number.
         places: (b,) which windows of the batch these are, in order.
         frames: camera -> uint8 (b, F, H, W, 3), contiguous; as stored, or of the size that the specification asks for.
+            Latents: uint8 (b, F, *shape), as `LatentSpec` has it.
         stacked: uint8 (V, b, F, H, W, 3), contiguous, the same memory, where all cameras have one size; else None.
+            Latents: (V, b, F, *shape).
     """
 
     layout: tuple[str, ...]
@@ -60,12 +63,12 @@ class GroupPlan:
 
     def place(self, view: int, member: int) -> Place:
         """Where one view of the group's n-th window goes."""
-        size = self.num_frames * self.views[view].height * self.views[view].width * 3
+        size = self.num_frames * math.prod(self.views[view].shape)
         return Place(view=self.views[view], offset=self.offsets[view] + member * size)
 
     def group(self, memory: NDArray[np.uint8]) -> Group:
         """The group as it lies in the slot's memory."""
-        shapes = [(len(self.places), self.num_frames, view.height, view.width, 3) for view in self.views]
+        shapes = [(len(self.places), self.num_frames, *view.shape) for view in self.views]
         if len(set(shapes)) == 1:
             return _stacked(self, np.ndarray((len(shapes), *shapes[0]), np.uint8, memory, self.offsets[0]))
         arrays = [np.ndarray(shape, np.uint8, memory, at) for shape, at in zip(shapes, self.offsets, strict=True)]
@@ -86,7 +89,7 @@ def plan_groups(views: Sequence[tuple[View, ...]], *, num_frames: int) -> tuple[
         offsets = []
         for view in shown:
             offsets.append(end)
-            end += len(places) * num_frames * view.height * view.width * 3
+            end += len(places) * num_frames * math.prod(view.shape)
         plans.append(GroupPlan(views=shown, places=tuple(places), offsets=tuple(offsets), num_frames=num_frames))
     return tuple(plans), end
 
@@ -110,7 +113,7 @@ def regroup(
 def group_windows(windows: Sequence[Window]) -> tuple[tuple[Group, ...], tuple[Window, ...]]:
     """As `regroup`, of windows that say themselves what they show."""
     views = [
-        tuple(View(camera=camera, height=f.shape[1], width=f.shape[2]) for camera, f in window.frames.items())
+        tuple(View(camera=camera, shape=frames.shape[1:]) for camera, frames in window.frames.items())
         for window in windows
     ]
     return regroup(views, windows, num_frames=len(windows[0].frame_mask) if windows else 0)

@@ -20,15 +20,14 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in a slot's memory one view goes: uint8 (num_frames, height, width, 3) from byte `offset` on."""
+    """Where in a slot's memory one view goes: uint8 (num_frames, *view.shape) from byte `offset` on."""
 
     view: View
     offset: int
 
     def array(self, memory: NDArray[np.uint8], *, num_frames: int) -> NDArray[np.uint8]:
         """That part of the memory."""
-        shape = (num_frames, self.view.height, self.view.width, 3)
-        return np.ndarray(shape, np.uint8, memory, self.offset)
+        return np.ndarray((num_frames, *self.view.shape), np.uint8, memory, self.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,4 +78,6 @@ def do(job: Job, setup: Setup, memory: NDArray[np.uint8] | None) -> WindowArrays
     if memory is not None:
         into = {place.view.camera: place.array(memory, num_frames=setup.spec.num_frames) for place in job.places}
     dataset = setup.datasets[job.dataset]
-    return read_window(dataset, job.clip, job.start, setup.spec, labelled=job.labelled, into=into)
+    return read_window(
+        dataset, job.clip, job.start, setup.spec, labelled=job.labelled, position=job.position, into=into
+    )

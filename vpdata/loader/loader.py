@@ -23,6 +23,7 @@ from vpdata.loader.positions import LoaderState, PositionSampler
 from vpdata.loader.process import Method
 from vpdata.loader.window import View, Window, WindowArrays, WindowSpec, window_of, window_views
 from vpdata.mixture.mixture import Mixture
+from vpdata.shards.dataset import Dataset
 from vpdata.shards.store import is_url
 
 OnCorrupt = Literal["replace", "stop"]
@@ -79,8 +80,10 @@ class Loader:
         pin: bool,
         on_corrupt: OnCorrupt,
         ledger: Ledger | None,
+        datasets: Sequence[Dataset],
     ) -> None:
         self._mixture, self._spec, self._sampler, self._runner = mixture, spec, sampler, runner
+        self._datasets = datasets
         self._lookahead, self._pin, self._on_corrupt, self._ledger = lookahead, pin, on_corrupt, ledger
         self._slots: list[SlotMemory | None] = [None] * (lookahead + hold)
         self._numbers = itertools.count()
@@ -179,7 +182,7 @@ class Loader:
             position=position,
             attempt=attempt,
             dataset=ref.dataset,
-            clip=self._mixture.datasets[ref.dataset].clips[ref.clip],
+            clip=self._datasets[ref.dataset].clips[ref.clip],
             start=ref.start,
             labelled=ref.labelled,
             source=self._mixture.spec.sources[ref.dataset].name,
@@ -308,6 +311,7 @@ def load(
     method: Method = "spawn",
     hold: int = 1,
     pin: bool = False,
+    datasets: tuple[Dataset, ...] | None = None,
 ) -> Loader:
     """Batches of windows at positions start, start + 1, ...; to resume, start where the last batch ended.
 
@@ -326,11 +330,15 @@ def load(
         method: how workers start, see `process.start_worker`.
         hold: a batch's frames may be read until so many further batches were asked for.
         pin: page-lock the frames' memory for CUDA.
+        datasets: what to read in place of the mixture's own data sets: one for each, with the same clips in the same
+            order, such as their latents. They lie in folders.
     """
     if mixture.num_positions is not None:
         stop = mixture.num_positions if stop is None else min(stop, mixture.num_positions)
     sampler = PositionSampler(start=start, stop=stop, batch_size=batch_size, rank=rank, world_size=world_size)
-    setup = Setup(datasets=mixture.datasets, spec=spec)
+    prefetcher = _prefetcher(mixture, sampler) if datasets is None else None
+    datasets = datasets or mixture.datasets
+    setup = Setup(datasets=datasets, spec=spec)
     runner: _Runner = _Inline(setup)
     lookahead = 0
     if num_workers:
@@ -342,12 +350,13 @@ def load(
         spec,
         sampler=sampler,
         runner=runner,
-        prefetcher=_prefetcher(mixture, sampler),
+        prefetcher=prefetcher,
         lookahead=lookahead,
         hold=hold,
         pin=pin,
         on_corrupt=on_corrupt,
         ledger=None if ledger is None else Ledger(ledger),
+        datasets=datasets,
     )
 
 

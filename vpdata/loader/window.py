@@ -8,8 +8,29 @@ from numpy.typing import NDArray
 
 from vpdata.clips.resize import Fit, resize
 from vpdata.errors import VpdataError
+from vpdata.loader.draws import draws
 from vpdata.schema import Clip
 from vpdata.shards.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentSpec:
+    """What to read from clips that hold latents in place of pictures, see `vpdata.clips.latents`.
+
+    Attributes:
+        shape: of each frame's latents, in bytes: its last entry is that of their array times the size of a number.
+        num_variants: in every clip.
+        seed: says with the position which of them a window shows.
+    """
+
+    shape: tuple[int, ...]
+    num_variants: int
+    seed: int
+
+    def variant(self, position: int) -> int:
+        """The variant that the window at a global position shows."""
+        drawn = draws(self.seed, [position], purpose="latents variant", count=1)
+        return int(drawn[0, 0] * self.num_variants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +44,8 @@ class WindowSpec:
         fit: how frames of another shape get that size, see `vpdata.clips.resize`.
         cameras: those to show, in this order; a clip shows those of them that it has, or its first camera alone where
             it has none of them.
+        latents: None for pictures. Else clips hold latents, the bytes of which stand where the frames of pictures do;
+            `height` and `width` are None then.
     """
 
     num_frames: int
@@ -32,6 +55,7 @@ class WindowSpec:
     width: int | None
     fit: Fit = "crop"
     cameras: tuple[str, ...]
+    latents: LatentSpec | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "stride", "horizon", "height", "width"):
@@ -40,6 +64,8 @@ class WindowSpec:
                 raise ValueError(f"{name} = {value} is not positive")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width are both numbers, or both None")
+        if self.latents is not None and self.height is not None:
+            raise ValueError("latents have no height and width to choose")
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras {self.cameras} are not distinct names")
 
@@ -51,11 +77,10 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One camera that a window shows, and the size of its frames in pixels."""
+    """One camera that a window shows, and the shape of each of its frames: (height, width, 3), or that of latents."""
 
     camera: str
-    height: int
-    width: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +88,8 @@ class Window:
     """What a model sees of one clip. F is `num_frames`, D the action space's size, S the state space's.
 
     Attributes:
-        frames: camera -> uint8 (F, height, width, 3), RGB; past the episode's end its last frame repeats.
+        frames: camera -> uint8 (F, height, width, 3), RGB; past the episode's end its last frame repeats. Latents:
+            uint8 (F, *shape), as `LatentSpec` has it.
         frame_mask: bool (F,), False where a frame repeats so.
         actions: float64 (horizon, D), row i executed after frame `start + i`, zeros past the last action; None in
             action-free windows.
@@ -132,7 +158,7 @@ def cut_window(
         VpdataError: the window reaches past the clip although the episode goes on.
         ShardError: the clip's shard is missing, or its bytes are damaged (DamageError).
     """
-    arrays = read_window(dataset, clip, start, spec, labelled=labelled)
+    arrays = read_window(dataset, clip, start, spec, labelled=labelled, position=position or 0)
     return window_of(clip, start, spec, arrays, labelled=labelled, source=source, position=position)
 
 
@@ -143,12 +169,14 @@ def read_window(
     spec: WindowSpec,
     *,
     labelled: bool,
+    position: int = 0,
     into: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> WindowArrays:
     """The first half of `cut_window`: reads and decodes.
 
     Args:
         dataset, clip, start, spec, labelled: as `cut_window` takes them.
+        position: decides which variant of latents is read.
         into: arrays to write the frames to, one for each of `window_views`; None for new ones.
 
     Raises:
@@ -161,10 +189,13 @@ def read_window(
     _check_reach(dataset, clip, start, spec, labelled=labelled)
     if into is None:
         views = window_views(clip, spec)
-        into = {view.camera: np.empty((spec.num_frames, view.height, view.width, 3), np.uint8) for view in views}
+        into = {view.camera: np.empty((spec.num_frames, *view.shape), np.uint8) for view in views}
     rows = np.minimum(_wanted(start, spec), clip.num_frames - 1).tolist()
     for camera, frames in into.items():
-        _read_frames(dataset, clip, camera, rows, spec, frames)
+        if spec.latents is None:
+            _read_frames(dataset, clip, camera, rows, spec, frames)
+        else:
+            dataset.latents_into(clip, camera, rows, frames, variant=spec.latents.variant(position))
     state = dataset.state(clip) if labelled else None
     actions = dataset.actions(clip) if labelled else None
     return WindowArrays(
@@ -212,10 +243,13 @@ def window_cameras(clip: Clip, cameras: tuple[str, ...]) -> tuple[str, ...]:
 
 def window_views(clip: Clip, spec: WindowSpec) -> tuple[View, ...]:
     """What a window of this clip shows, in order."""
+    shown = window_cameras(clip, spec.cameras)
+    if spec.latents is not None:
+        return tuple(View(camera=name, shape=spec.latents.shape) for name in shown)
     stored = {camera.name: camera for camera in clip.episode.cameras}
     return tuple(
-        View(camera=name, height=spec.height or stored[name].height, width=spec.width or stored[name].width)
-        for name in window_cameras(clip, spec.cameras)
+        View(camera=name, shape=(spec.height or stored[name].height, spec.width or stored[name].width, 3))
+        for name in shown
     )
 
 

@@ -23,7 +23,7 @@ _EPISODE = (
 )
 _CAMERA = ("name", "recorded_name", "height", "width")
 _MEMBER = ("name", "offset", "size", "crc32")
-_VIEW = ("camera", "height", "width")
+_VIEW = ("camera", "shape")
 _job, _clip, _span, _episode = attrgetter(*_JOB), attrgetter(*_CLIP), attrgetter(*_SPAN), attrgetter(*_EPISODE)
 _camera, _member, _view = attrgetter(*_CAMERA), attrgetter(*_MEMBER), attrgetter(*_VIEW)
 

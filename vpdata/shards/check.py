@@ -19,6 +19,7 @@ from isal import isal_zlib
 
 from vpdata import codecs
 from vpdata.clips.encode import ACTIONS, PROVENANCE, STATE, provenance_of
+from vpdata.clips.latents import LATENTS, latents_member, num_variants
 from vpdata.errors import ShardError, VpdataError
 from vpdata.schema import Camera, Clip
 from vpdata.shards.arrays import add_rows
@@ -169,13 +170,21 @@ def end_of(clip: Clip) -> int:
 
 
 def expected_members(clip: Clip) -> tuple[dict[str, Camera], dict[str, tuple[int, str]]]:
-    """What a clip has beside its `json`: camera by video member, and (rows, space name) by array member."""
-    extension = codecs.load(clip.codec).extension
+    """What a clip has beside its `json`: camera by video member, and (rows, space name) by array member.
+
+    Latents are arrays of no space.
+    """
     arrays: dict[str, tuple[int, str]] = {}
     if clip.num_actions and clip.episode.action_space:
         arrays[ACTIONS] = (clip.num_actions, clip.episode.action_space)
     if clip.episode.state_space:
         arrays[STATE] = (clip.num_frames, clip.episode.state_space)
+    if clip.codec == LATENTS:
+        for camera in clip.episode.cameras:
+            for variant in range(num_variants(clip)):
+                arrays[latents_member(camera.name, variant)] = (clip.num_frames, "")
+        return {}, arrays
+    extension = codecs.load(clip.codec).extension
     return {f"{camera.name}.{extension}": camera for camera in clip.episode.cameras}, arrays
 
 
@@ -209,7 +218,8 @@ def _check_contents(clip: Clip, contents: Mapping[str, bytes], task: ShardTask) 
         except (ValueError, EOFError) as error:
             yield f"{name} does not load ({error})."
             continue
-        expected_shape = (num_rows, task.num_dimensions.get(space, *shape[1:2]))
+        num_dimensions = task.num_dimensions.get(space)
+        expected_shape = (num_rows, *(shape[1:] if num_dimensions is None else (num_dimensions,)))
         if shape != expected_shape:
             yield f"{name} has shape {shape}, the index and statistics say {expected_shape}."
     if task.decode:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from vpdata import codecs
 from vpdata.clips.encode import ACTIONS, STATE
+from vpdata.clips.latents import latents_member
 from vpdata.errors import DamageError, ShardError
 from vpdata.schema import Camera, Clip, Member
 from vpdata.shards.index import Clips, Index
 from vpdata.shards.manifest import MANIFEST_NAME, Manifest, parse_manifest
-from vpdata.shards.npy import array_from
+from vpdata.shards.npy import array_from, array_in
 from vpdata.shards.store import ShardLayout, Store, is_url, open_store
 
 
@@ -179,6 +180,26 @@ class Dataset:
         except ShardError as error:
             where = f"camera {camera}: {error.what}"
             raise DamageError(where, path=f"{self.place}/{clip.shard}", episode=clip.key) from error
+
+    def latents_into(
+        self, clip: Clip, camera: str, indices: Sequence[int], out: NDArray[np.uint8], *, variant: int
+    ) -> None:
+        """Writes the latents of one camera's frames into `out`, byte by byte, of a clip that holds those.
+
+        Args:
+            clip, camera, indices: as `frames` takes them.
+            out: uint8 (len(indices), ..., n) for numbers of any type, the last n bytes of which stand together.
+            variant: which of the clip's variants.
+
+        Raises:
+            ShardError: the clip holds pictures, has no such variant, or latents of another shape; or damage.
+        """
+        rows = array_in(self.read(clip, latents_member(camera, variant)))
+        stored = rows.view(np.uint8)
+        if stored.shape[1:] != out.shape[1:]:
+            what = f"camera {camera}: each frame's latents take {stored.shape[1:]} bytes, expected {out.shape[1:]}."
+            raise ShardError(what, path=f"{self.place}/{clip.shard}", episode=clip.key)
+        out[:] = stored[indices]
 
     def _array(self, clip: Clip, member_name: str) -> NDArray[np.generic] | None:
         return None if _member(clip, member_name) is None else array_from(self.read(clip, member_name))

@@ -13,6 +13,7 @@ from vpdata.errors import VpdataError
 
 PARTIAL = ".partial"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def publish(partial: Path, final: Path, *, descriptor: int) -> None:
@@ -51,10 +52,14 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def full_disk_as_error(folder: Path) -> Iterator[None]:
-    """Turns a failure to write into `folder` for want of space into a VpdataError."""
+    """Turns a failure to write into `folder` for want of space or permission into a VpdataError."""
     try:
         yield
     except OSError as error:
+        place = Path(error.filename or "")
+        if error.errno in NOT_ALLOWED and (place.is_relative_to(folder) or folder.is_relative_to(place)):
+            hint = "Choose another folder, or change who may write to this one."
+            raise VpdataError(f"cannot write ({os.strerror(error.errno)}).", path=folder, hint=hint) from error
         if error.errno not in NO_SPACE:
             raise
         free = shutil.disk_usage(folder).free

@@ -12,6 +12,8 @@ from vpdata.stats import ArrayStatistics
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"
+ORIGIN_NAME = "origin.json"
+"""Where a data set was pulled from; it says nothing of what is in it, and the manifest does not name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class Operation:
     """How a data set was made from others without encoding anything again: see `vpdata.sets`.
 
     Attributes:
-        verb: `merge`, `filter`, `delete`, `relabel` or `reshard`.
+        verb: `merge`, `filter`, `delete`, `relabel`, `reshard` or `pull`.
         arguments: what it was told, as JSON.
         tool_version: of the vpdata that did it.
         inputs: the data sets, in order.
@@ -151,6 +153,8 @@ def manifest_bytes(folder: Path) -> bytes:
 def _hint(folder: Path) -> str:
     if (folder / ".ingest").is_dir():
         return "It is unfinished: run the command that makes it (`vpdata ingest`, `vpdata merge`, …) again."
+    if (folder / ".pull").is_dir():
+        return "Its download is unfinished: run the same `vpdata pull` again."
     if (folder / ".repair").is_dir():
         return "Its repair is unfinished: run the same `vpdata repair` again."
     return "Make one with `vpdata ingest`."

@@ -17,9 +17,14 @@ _PREFIX = 10
 
 def array_from(data: bytes | memoryview) -> NDArray[np.generic]:
     """The array, with memory of its own. Raises ValueError where the bytes hold none, or objects, which need pickle."""
+    return array_in(data).copy()
+
+
+def array_in(data: bytes | memoryview) -> NDArray[np.generic]:
+    """As `array_from`, but a view of the bytes, not to be written to."""
     start = _PREFIX + int.from_bytes(data[_PREFIX - 2 : _PREFIX], "little")
     shape, dtype = _header(bytes(data[:start]))
-    return np.ndarray(shape, dtype, data, start).copy()
+    return np.ndarray(shape, dtype, data, start)
 
 
 @lru_cache(maxsize=256)

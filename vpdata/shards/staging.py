@@ -22,6 +22,7 @@ from vpdata.stats import ArrayStatistics
 STAGING = ".ingest"
 LOCK = "lock"
 WORKERS = "workers"
+JOINING = ".joining"
 ORPHAN_SECONDS = 30
 
 
@@ -76,6 +77,10 @@ class Staging:
         """What was recorded of a finished shard."""
         return Journal.from_bytes(self._journal_path(name).read_bytes())
 
+    def has_journal(self, name: str) -> bool:
+        """Whether the file of that name was finished."""
+        return self._journal_path(name).exists()
+
     def record(self, name: str, journal: Journal) -> None:
         """Notes that the shard in the staging folder is finished."""
         write_whole(self._journal_path(name), journal.to_bytes())
@@ -85,6 +90,13 @@ class Staging:
         """Held by a worker while it writes here; a later ingest waits until the workers of a killed one are gone."""
         with (self.folder / WORKERS).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def joining(self, name: str) -> Iterator[None]:
+        """Held by the one worker that joins the parts of this shard, or sees that some are missing."""
+        with (self.folder / f"{name}{JOINING}").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def wait_for_orphans(self) -> None:
@@ -104,9 +116,14 @@ class Staging:
                         raise VpdataError(what, path=self.out, hint="End them and run it again.") from None
                     time.sleep(0.01)
 
-    def num_finished(self) -> int:
-        """Shards with a journal."""
-        return len(list(self.folder.glob("*.tar.json")))
+    def has_finished(self) -> bool:
+        """Whether anything here has a journal."""
+        return any(self.folder.glob("*.json"))
+
+    def remove(self, name: str) -> None:
+        """Removes a file and its journal, the journal first."""
+        self._journal_path(name).unlink(missing_ok=True)
+        (self.folder / name).unlink(missing_ok=True)
 
     def keep_only(self, names: set[str]) -> None:
         """Removes partial files, and shards that are none of these."""
@@ -162,8 +179,8 @@ def _is_ours(name: str) -> bool:
 def locked(out: Path) -> Iterator[Staging]:
     """The staging folder of OUT, both made as needed, for this process alone.
 
-    On the way out the staging folder goes when OUT is finished or no shard is; so does an OUT that was made here and
-    stayed empty.
+    On the way out the staging folder goes when OUT is finished or nothing in it is; so does an OUT that was made here
+    and stayed empty.
 
     Raises:
         VpdataError: another command works there. The lock of a dead process does not count.
@@ -181,7 +198,7 @@ def locked(out: Path) -> Iterator[Staging]:
         try:
             yield staging
         finally:
-            if (out / MANIFEST_NAME).exists() or staging.num_finished() == 0:
+            if (out / MANIFEST_NAME).exists() or not staging.has_finished():
                 shutil.rmtree(staging.folder)
             if made and not any(out.iterdir()):
                 out.rmdir()

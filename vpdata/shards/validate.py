@@ -12,7 +12,7 @@ from vpdata.shards.arrays import merged
 from vpdata.shards.check import Problem, ShardCheck, ShardTask, check_shards
 from vpdata.shards.dataset import Dataset
 from vpdata.shards.index import Index
-from vpdata.shards.manifest import MANIFEST_NAME, Dropped, Manifest, read_manifest
+from vpdata.shards.manifest import MANIFEST_NAME, ORIGIN_NAME, Dropped, Manifest, read_manifest
 from vpdata.shards.tiling import Spans, gaps
 from vpdata.stats import ArrayStatistics
 
@@ -123,7 +123,7 @@ def counts_of(index: Index) -> dict[str, int]:
 
 def stray_files(path: Path, manifest: Manifest) -> Iterator[Problem]:
     """Files in the folder that the manifest does not name."""
-    known = {MANIFEST_NAME, manifest.index.name, *(shard.name for shard in manifest.shards)}
+    known = {MANIFEST_NAME, ORIGIN_NAME, manifest.index.name, *(shard.name for shard in manifest.shards)}
     for entry in sorted(path.iterdir()):
         if entry.name not in known:
             yield Problem(file=entry.name, key="", what="is not part of this data set.")

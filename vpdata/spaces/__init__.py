@@ -4,26 +4,22 @@ Enters: a name, or an array with the names of the space it is in and the one it 
 converted array.
 """
 
-from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vpdata.errors import VpdataError
-from vpdata.spaces import aloha, columns, libero, osc_pose, robocasa, robomimic
+from vpdata.spaces import aloha, columns, conversion, droid, eef_pose, libero, metaworld, osc_pose, robocasa, robomimic
 from vpdata.spaces.columns import name_of
 from vpdata.spaces.space import Dimension, Space
 
-__all__ = ["Dimension", "Space", "can_convert", "convert", "load", "name_of", "names"]
+__all__ = ["Dimension", "Space", "can_convert", "convert", "load", "name_of", "names", "refusal"]
 
 _SPACES: dict[str, Space] = {
     space.name: space
-    for family in (aloha.SPACES, libero.SPACES, osc_pose.SPACES, robocasa.SPACES, robomimic.SPACES)
-    for space in family
-}
-_CONVERSIONS: dict[tuple[str, str], Callable[[NDArray[np.generic]], NDArray[np.generic]]] = {
-    ("robocasa_panda_omron_action", "osc_pose_action"): robocasa.to_osc_pose,
-    ("osc_pose_action", "robocasa_panda_omron_action"): robocasa.from_osc_pose,
+    for family in (aloha, droid, eef_pose, libero, metaworld, osc_pose, robocasa, robomimic)
+    for space in family.SPACES
 }
 
 
@@ -40,19 +36,48 @@ def load(name: str) -> Space:
     return space
 
 
-def can_convert(source: str, target: str) -> bool:
+def can_convert(source: str, target: str, *, state_space: str | None = None) -> bool:
     """Whether `convert` knows the way from one space to another; every known space converts to itself."""
-    return load(source) == load(target) or (source, target) in _CONVERSIONS
+    return not _plan(source, target, state_space).reasons
 
 
-def convert(values: NDArray[np.generic], source: str, target: str) -> NDArray[np.generic]:
+def refusal(source: str, target: str, *, state_space: str | None = None) -> str | None:
+    """Why `convert` refuses, in words; None where it does not."""
+    return "; ".join(_plan(source, target, state_space).reasons) or None
+
+
+def convert(
+    values: NDArray[np.generic],
+    source: str,
+    target: str,
+    *,
+    state: NDArray[np.generic] | None = None,
+    state_space: str | None = None,
+) -> NDArray[np.generic]:
     """Converts (..., D) values from one space to another, keeping the dtype.
 
+    Groups that both spaces have (`vpdata spaces NAME`) are brought into the target's order, units, forms and frames.
+    Those that only the source has are dropped, and those that only the target has get a constant, where this is
+    declared.
+
+    Args:
+        values: floating-point numbers in `source`.
+        source: name of a space.
+        target: name of a space.
+        state: (..., S) what the robot saw before each action, which takes a change of pose to an absolute one and back.
+        state_space: name of the space of `state`.
+
     Raises:
-        VpdataError: there is no such conversion, or D is not the size of `source`.
+        VpdataError: there is no such conversion, an array is not of its space, or a row is no rotation.
     """
-    if not can_convert(source, target):
-        raise VpdataError(f"there is no conversion from {source} to {target}.")
-    if values.shape[-1:] != (load(source).size,):
-        raise VpdataError(f"values of shape {values.shape} are not in {source}, which has {load(source).size} columns.")
-    return values if source == target else _CONVERSIONS[source, target](values)
+    plan = _plan(source, target, state_space)
+    if plan.source == plan.target:
+        plan.source.check_size(values)
+        return values
+    return conversion.convert(plan, values, state)
+
+
+@lru_cache(maxsize=1024)
+def _plan(source: str, target: str, state_space: str | None) -> conversion.Conversion:
+    state = None if state_space is None else load(state_space)
+    return conversion.Conversion.plan(load(source), load(target), state=state)

@@ -6,7 +6,7 @@ nothing is registered; two recordings share such a space only if their columns h
 
 from typing import Literal
 
-from vpdata.spaces.space import Space, dimensions
+from vpdata.spaces.space import Group, Other, Space, dimensions
 
 
 def name_of(kind: Literal["action", "state"], columns: tuple[str, ...]) -> str:
@@ -19,8 +19,8 @@ def parse(name: str) -> Space | None:
     prefix, _, columns = name.partition(":")
     if not columns:
         return None
-    spelled = dimensions(columns.replace(",", " "), unit="1")
+    spelled = (Group(part="columns", meaning=Other(), dimensions=dimensions(columns.replace(",", " "), unit="1")),)
     description = "The columns of a recording in a plain folder, in its own units."
     if prefix == "action":
-        return Space(name=name, kind="action", dimensions=spelled, description=description)
-    return Space(name=name, kind="state", dimensions=spelled, description=description) if prefix == "state" else None
+        return Space(name=name, kind="action", groups=spelled, description=description)
+    return Space(name=name, kind="state", groups=spelled, description=description) if prefix == "state" else None

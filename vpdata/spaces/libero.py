@@ -1,16 +1,14 @@
 """LIBERO's Panda on a fixed base. Its actions are `osc_pose_action`."""
 
-from vpdata.spaces.space import Space, dimensions
+from vpdata.spaces import panda
+from vpdata.spaces.space import Space
 
 LIBERO_PANDA_STATE = Space(
     name="libero_panda_state",
     kind="state",
-    dimensions=(
-        *dimensions("eef_x eef_y eef_z", unit="m"),
-        *dimensions("eef_axis_angle_x eef_axis_angle_y eef_axis_angle_z", unit="rad"),
-        *dimensions("finger_left finger_right", unit="m"),
-    ),
+    groups=(panda.position("world"), panda.axis_angle("world"), panda.FINGERS),
     description="Pose of the end effector in the world, finger joint positions.",
+    is_fixed_base=True,
 )
 
 SPACES = (LIBERO_PANDA_STATE,)
