@@ -174,7 +174,7 @@ class Fuzzer:
 
     def __init__(self, folder: Path, *, seconds: float, memory_bytes: int) -> None:
         self._arguments = (folder, memory_bytes)
-        self._seconds = seconds
+        self.seconds = seconds
         self._process: SpawnProcess | None = None
         self._begin = self._begin_cpu = 0.0
         self.connection: Connection
@@ -198,9 +198,9 @@ class Fuzzer:
 
     def _is_late(self) -> bool:
         """By processor time, as others may use the processors; or by the clock, where it waits for what never comes."""
-        if time.monotonic() - self._begin > CLOCK_FACTOR * self._seconds:
+        if time.monotonic() - self._begin > CLOCK_FACTOR * self.seconds:
             return True
-        return self._cpu_seconds() - self._begin_cpu > self._seconds
+        return self._cpu_seconds() - self._begin_cpu > self.seconds
 
     def end(self) -> Result | None:
         """The result once there is one; a process that is over or late is one too."""
@@ -212,7 +212,7 @@ class Fuzzer:
             if not self._is_late():
                 return None
             self._process.kill()
-            detail = f"no answer after {self._seconds} s of processor time"
+            detail = f"no answer after {self.seconds} s of processor time"
         except (EOFError, ConnectionError, psutil.NoSuchProcess):
             self._process.join()
             detail = f"the process ended: {self._process.exitcode}"

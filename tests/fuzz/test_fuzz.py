@@ -1,8 +1,14 @@
 """A part of `benchmarks.data.fuzz` in every run of the tests: each kind of damage to each format."""
 
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
-from benchmarks.data.fuzz import ACCEPTED, FAILED, REFUSED, UNHARMED, Result, inputs_of, is_findable, run
+from benchmarks.data.fuzz import ACCEPTED, FAILED, REFUSED, UNHARMED, Fuzzer, Result, inputs_of, is_findable, run
 from benchmarks.data.fuzz_mutations import MUTATIONS, Damaged, damage
 from benchmarks.data.fuzz_subjects import Subject, subjects
 
@@ -47,9 +53,29 @@ def test_what_a_file_tells_of_itself(found: tuple[Subject, ...]) -> None:
     assert not is_findable(subject, Damaged(data=subject.data[1:], changed=None))
 
 
-def test_a_process_that_ends_or_hangs_is_a_result_of_its_own(found: tuple[Subject, ...]) -> None:
-    inputs = list(inputs_of(found, count=2))
-    results = run(inputs, processes=1, seconds=0.0, memory_bytes=MEMORY_BYTES)
-    assert set(results) == set(inputs)
-    assert all(result == Result(outcome=FAILED, detail=result.detail) for result in results.values())
-    assert all("no answer after" in result.detail for result in results.values())
+def test_a_process_that_ends_or_hangs_is_a_result_of_its_own(found: tuple[Subject, ...], tmp_path: Path) -> None:
+    one, *_ = inputs_of(found, count=1)
+    fuzzer = Fuzzer(tmp_path, seconds=30, memory_bytes=MEMORY_BYTES)
+
+    def result() -> Result:
+        while (ended := fuzzer.end()) is None:
+            time.sleep(0.01)
+        return ended
+
+    try:
+        fuzzer.begin(one)
+        expected = result()
+        assert expected.outcome != FAILED
+        for number, said in ((signal.SIGSTOP, "no answer after"), (signal.SIGKILL, "the process ended: -9")):
+            (child,) = multiprocessing.active_children()
+            os.kill(child.pid or 0, signal.SIGSTOP)  # so that it cannot answer before
+            fuzzer.begin(one)
+            os.kill(child.pid or 0, number)
+            fuzzer.seconds = 0.1
+            ended = result()
+            assert (ended.outcome, said in ended.detail) == (FAILED, True)
+            fuzzer.seconds = 30
+            fuzzer.begin(one)
+            assert result() == expected
+    finally:
+        fuzzer.close()

@@ -116,7 +116,12 @@ def test_an_expert_that_never_succeeds_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_ctrl_c_ends_a_simulator_that_hangs(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = subprocess.Popen(command(out, "door-open-v3", 2), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(out, "door-open-v3", 2),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     while not (out / "door-open-v3/seed_000000").is_dir():
         assert process.poll() is None
         time.sleep(0.05)
