@@ -76,6 +76,7 @@ def as_robomimic(recorded: Path, path: Path) -> None:
         demo, target = file["data/demo_0"], derived.create_group("data/demo_0")
         environment = json.loads(file["data"].attrs["env_args"]) | {"env_name": "MiddleDrawer_D0"}
         derived["data"].attrs["env_args"] = json.dumps(environment)
+        target.attrs["ep_meta"] = json.dumps({"instructions": ["open it", "pull the handle"]})
         target["actions"] = demo["actions"][1:]
         target["obs/agentview_image"] = demo["obs/agentview_rgb"][:-1][:, ::-1]
         columns = {"robot0_gripper_qpos": (0, 2), "robot0_eef_pos": (2, 5), "robot0_eef_quat": (5, 9)}
@@ -99,7 +100,9 @@ def test_the_robomimic_source_reads_back_what_it_read(recordings: Path, tmp_path
     np.testing.assert_array_equal(one.actions(), other.actions())
     np.testing.assert_array_equal(one.state(), other.state())
     np.testing.assert_array_equal(frames_of(one, "front"), frames_of(other, "front"))
-    assert (one.episode.task, one.episode.fps) == (other.episode.task, other.episode.fps)
+    for name in ("task", "fps", "instructions"):
+        assert getattr(one.episode, name) == getattr(other.episode, name)
+    assert one.episode.instructions == ("open it", "pull the handle")
 
 
 @pytest.mark.parametrize("limit", [10_000, 1_000_000])

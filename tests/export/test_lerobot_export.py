@@ -260,13 +260,12 @@ def command(dataset: Dataset, out: Path, *options: str) -> list[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_killed_it_goes_on_with_the_videos_that_were_whole(kitchen: Dataset, tmp_path: Path, version: str) -> None:
-    options = ("--format-version", version, "--workers", "1")
-    assert subprocess.run(command(kitchen, tmp_path / "reference", *options), check=False).returncode == 0
+    export_lerobot([kitchen], tmp_path / "reference", LeRobotOptions(format_version=version))
     out, pieces = tmp_path / "out", tmp_path / "out.partial/pieces"
     out.mkdir()
     while out.exists():  # again, if it was finished before it could be killed
         shutil.rmtree(out)
-        process = subprocess.Popen(command(kitchen, out, *options))
+        process = subprocess.Popen(command(kitchen, out, "--format-version", version, "--workers", "1"))
         while not list(pieces.glob("*.json")) and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)

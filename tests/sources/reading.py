@@ -1,5 +1,6 @@
 """Reads recordings through the `Source` protocol, as the ingest does."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,20 @@ def read(
             camera.name: np.stack(list(reader.frames(camera.name, 0, episode.num_frames))) for camera in episode.cameras
         }
         return frames, reader.actions, reader.state
+
+
+def assert_same_frames(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    """As `assert_array_equal`, which takes ten times as long and prints pixels."""
+    assert found.shape == expected.shape
+    differing = [number for number, pair in enumerate(zip(found, expected, strict=True)) if not np.array_equal(*pair)]
+    assert not differing, f"frames {differing[:5]} and {len(differing[5:])} more differ"
+
+
+def numbers_of(frames: Iterable[NDArray[np.uint8]], originals: NDArray[np.uint8]) -> list[int]:
+    """Which of the originals, that all differ, each frame is. Raises KeyError for a frame that is none of them."""
+    numbers = {original.tobytes(): number for number, original in enumerate(originals)}
+    assert len(numbers) == len(originals)
+    return [numbers[frame.tobytes()] for frame in frames]
 
 
 def response(positions: NDArray[np.floating], actions: NDArray[np.floating], lag: int) -> float:

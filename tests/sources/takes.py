@@ -9,6 +9,7 @@ import av
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from reading import numbers_of
 
 from vpdata import sources
 from vpdata.sources import SourceOptions
@@ -71,10 +72,7 @@ def read_parts(
     for episode in plugin.episodes(file, options):
         with plugin.open(file, episode, options) as reader:  # type: ignore[arg-type]
             shown = {
-                camera: [
-                    int(np.flatnonzero((frames[camera] == frame).all(axis=(1, 2, 3)))[0])
-                    for frame in reader.frames(camera, 0, episode.num_frames)  # type: ignore[union-attr]
-                ]
+                camera: numbers_of(reader.frames(camera, 0, episode.num_frames), frames[camera])  # type: ignore[union-attr]
                 for camera in frames
             }
             state = [] if reader.state is None else reader.state[:, 0].tolist()

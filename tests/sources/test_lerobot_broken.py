@@ -96,6 +96,12 @@ def test_an_episode_that_comes_twice(av1: Path) -> None:
         describe("lerobot", av1)
 
 
+def test_instructions_that_are_no_texts(av1: Path) -> None:
+    edit_parquet(av1 / EPISODES, lambda table: table.append_column("instructions", [pa.array([None, [], [3], [4]])]))
+    with pytest.raises(SourceError, match=r"instructions \[3\] of an episode"):
+        describe("lerobot", av1)
+
+
 @pytest.mark.parametrize("name", ["tasks.parquet", "info.json"])
 def test_damaged_meta(av1: Path, name: str) -> None:
     (av1 / "meta" / name).write_bytes(b"not what it was")

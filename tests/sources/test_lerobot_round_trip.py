@@ -22,12 +22,13 @@ def test_an_export_is_read_back(recordings: Path, tmp_path: Path, version: str) 
     assert result.exit_code == 0, result.output
     back = episodes("lerobot", tmp_path / "out")
     assert len(back) == len(dataset.clips) == 4
+    assert {len(clip.episode.instructions) for clip in dataset.clips} == {1, 2}
     for episode, clip in zip(back, dataset.clips, strict=True):
         theirs = clip.episode
         assert (episode.num_frames, episode.num_actions) == (theirs.num_frames, theirs.num_actions)
         assert (episode.action_space, episode.state_space) == (theirs.action_space, theirs.state_space)
         assert [camera.name for camera in episode.cameras] == [camera.name for camera in theirs.cameras]
-        assert episode.instructions == theirs.instructions[:1]  # LeRobot's rows have one task each
+        assert episode.instructions == theirs.instructions
         assert "max_time_error_seconds" not in episode.attributes
         frames, actions, state = read("lerobot", tmp_path / "out", episode)
         np.testing.assert_array_equal(actions, dataset.actions(clip))

@@ -20,7 +20,7 @@ from lerobot_sets import (
     write_robocasa365,
     write_rows_365,
 )
-from reading import describe, episodes, errors, read, response
+from reading import assert_same_frames, describe, episodes, errors, read, response
 
 from vpdata import sources
 from vpdata.errors import SourceError
@@ -99,7 +99,7 @@ def test_frames_are_those_of_the_videos(original: Path) -> None:
         frames, actions, state = read("robocasa365", original, episode)
         for camera, name in zip(episode.cameras, CAMERAS_365, strict=True):
             path = original / f"videos/chunk-000/observation.images.{name}/{episode.episode_id}.mp4"
-            np.testing.assert_array_equal(frames[camera.name], np.stack(frames_of(path)))
+            assert_same_frames(frames[camera.name], np.stack(frames_of(path)))
         assert actions is not None
         assert state is not None
         before, now, after = (response(state[:, 7:10], actions, lag) for lag in (-1, 0, 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from reading import describe, episodes, read, response
+from reading import assert_same_frames, describe, episodes, read, response
 
 from vpdata import sources
 from vpdata.errors import SourceError
@@ -59,7 +59,7 @@ def test_frames_and_actions_are_those_stored(close_drawer: Path) -> None:
         with h5py.File(close_drawer) as recording:
             demo = recording["data"][episode.episode_id]
             for camera in episode.cameras:
-                np.testing.assert_array_equal(frames[camera.name], demo["obs"][camera.recorded_name][:])
+                assert_same_frames(frames[camera.name], demo["obs"][camera.recorded_name][:])
             assert actions is not None
             assert actions.dtype == np.float64
             assert actions.tobytes() == demo["actions"][:].tobytes()

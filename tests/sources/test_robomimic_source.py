@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from reading import describe, episodes, errors, read, response
+from reading import assert_same_frames, describe, episodes, errors, read, response
 
 from vpdata.errors import SourceError
 from vpdata.sources import SourceOptions
@@ -57,11 +57,19 @@ def test_the_episode_is_that_of_the_libero_file(libero: Path, derived: Path) -> 
     frames, actions, state = read("robomimic", derived, episode)
     expected, expected_actions, expected_state = read("libero", libero, original)
     for camera in ("wrist", "front"):
-        np.testing.assert_array_equal(frames[camera], expected[camera][:-1])
+        assert_same_frames(frames[camera], expected[camera][:-1])
     np.testing.assert_array_equal(actions, expected_actions)
     assert state is not None
     assert expected_state is not None
     np.testing.assert_allclose(state[:, :3], expected_state[:-1, :3], atol=1e-9)
+
+
+def test_language_and_task_of_a_demo(derived: Path) -> None:
+    with h5py.File(derived, "r+") as file:
+        file["data/demo_0"].attrs["ep_meta"] = json.dumps({"lang": "open the drawer", "task": "drawer"})
+    (episode,) = episodes("robomimic", derived)
+    assert (episode.instructions, episode.task) == (("open the drawer",), "MiddleDrawer_D0")
+    assert episodes("robomimic", derived, SourceOptions(instruction="go"))[0].instructions == ("go",)
 
 
 def test_actions_follow_the_frames_they_are_paired_with(derived: Path) -> None:
@@ -95,6 +103,34 @@ def test_lists_of_demos(derived: Path) -> None:
         describe("robomimic", derived, SourceOptions(filter_key="valid"))
 
 
+def with_setting(path: Path, name: str, value: object) -> None:
+    with h5py.File(path, "r+") as file:
+        environment = json.loads(file["data"].attrs["env_args"])
+        environment["env_kwargs"][name] = value
+        file["data"].attrs["env_args"] = json.dumps(environment)
+
+
+SCALE = {"type": "OSC_POSE", "output_max": [0.05, 0.05, 0.05, 0.5, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        {
+            "control_delta": True,
+            "input_ref_frame": "world",
+        },  # as robomimic converted its own data sets to robosuite 1.5
+        {"input_type": "delta", "input_ref_frame": "base"},  # as robosuite 1.5 writes it
+    ],
+)
+def test_controllers_of_robosuite_1_5(derived: Path, arm: dict[str, object]) -> None:
+    (before,) = episodes("robomimic", derived)
+    parts = {"right": {**SCALE, **arm, "gripper": {"type": "GRIP"}}}
+    with_setting(derived, "controller_configs", {"type": "BASIC", "body_parts": parts})
+    (episode,) = episodes("robomimic", derived)
+    assert (episode.action_space, episode.num_actions) == (before.action_space, before.num_actions)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -103,13 +139,15 @@ def test_lists_of_demos(derived: Path) -> None:
         ("controller_configs", {"type": "JOINT_POSITION"}),
         ("controller_configs", {"type": "OSC_POSE", "control_delta": False}),
         ("controller_configs", None),
+        ("controller_configs", {"type": "BASIC", "body_parts": {"right": SCALE | {"input_type": "absolute"}}}),
+        (
+            "controller_configs",
+            {"type": "BASIC", "body_parts": {"right": SCALE | {"input_type": "delta", "input_ref_frame": "eef"}}},
+        ),
     ],
 )
 def test_other_robots_and_controllers_are_refused(derived: Path, name: str, value: object) -> None:
-    with h5py.File(derived, "r+") as file:
-        environment = json.loads(file["data"].attrs["env_args"])
-        environment["env_kwargs"][name] = value
-        file["data"].attrs["env_args"] = json.dumps(environment)
+    with_setting(derived, name, value)
     with pytest.raises(SourceError, match="the actions are of robots"):
         describe("robomimic", derived)
 

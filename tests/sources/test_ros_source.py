@@ -13,7 +13,7 @@ import bags
 import numpy as np
 import pytest
 from bags import Message, drive, write_mcap, write_ros1, write_ros2
-from reading import describe, episodes, read
+from reading import describe, episodes, numbers_of, read
 from takes import Images, originals
 from typer.testing import CliRunner
 
@@ -48,10 +48,7 @@ def parts(
     found = []
     for episode in episodes("ros", path, given):
         shown, actions, state = read("ros", path, episode, given)
-        numbers = {
-            name: [int(np.flatnonzero((frames[name] == frame).all(axis=(1, 2, 3)))[0]) for frame in images]
-            for name, images in shown.items()
-        }
+        numbers = {name: numbers_of(images, frames[name]) for name, images in shown.items()}
         rows = [] if state is None else [round(float(value), 4) for value in state[:, 0]]  # type: ignore[arg-type]
         steps = [] if actions is None else [int(value) for value in actions[:, 1]]  # type: ignore[arg-type]
         found.append((numbers, rows, steps))

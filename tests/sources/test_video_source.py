@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reading import describe, episodes, read
+from reading import assert_same_frames, describe, episodes, read
 
 from vpdata import sources
 from vpdata.errors import SourceError
@@ -73,7 +73,7 @@ def test_constant_rate_videos_give_every_frame_once(recordings: Path) -> None:
         frames, actions, state = read("video", file.path, episode)
         assert (actions, state, episode.num_actions, episode.action_space) == (None, None, 0, None)
         assert episode.num_frames == len(expected)
-        np.testing.assert_array_equal(frames["main"], np.stack(expected), err_msg=file.name)
+        assert_same_frames(frames["main"], np.stack(expected))
 
 
 def test_nominal_rate_is_that_of_the_file(recordings: Path) -> None:

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from reading import assert_same_frames
 
 from vpdata import sources
 from vpdata.errors import SourceError
@@ -47,7 +48,7 @@ def test_spans_of_every_recording(recordings: Path) -> None:
         assert len({episode.content_digest for episode in found}) == 3
         for episode, (start, stop) in zip(found, spans, strict=True):
             assert episode.episode_id == f"{path.stem}:{start}-{stop}"
-            np.testing.assert_array_equal(frames(path, episode), expected[start:stop], err_msg=path.name)
+            assert_same_frames(frames(path, episode), expected[start:stop])
 
 
 def with_gaps(path: Path, *, options: dict[str, str]) -> Path:

@@ -61,7 +61,7 @@ def ingest(
     """Turns recordings into a data set at OUT, or finds that it is there already.
 
     Args:
-        source_name: the source plugin (`robocasa`, `libero`, `teleop`, `video`).
+        source_name: of the source plugin, one of `vpdata.sources.NAMES`.
         paths: files and folders of recordings.
         out: the folder to make; it must be new, empty, an unfinished ingest, or this very data set.
         options: what to make of the recordings.

@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vpdata.schema import Scalar
+
 ROUNDING_SECONDS = 0.001
 """By how much any time may be wrong without meaning anything: Matroska and many loggers write whole milliseconds."""
 GAP_PERIODS, REPEAT_PERIODS = 1.5, 0.5
@@ -25,6 +27,8 @@ DRIFT_PERIODS = 0.1
 """By how much of a period a rounded rate may be wrong at the end of an episode."""
 MAX_PLACES = 3
 """Places that a message names of one kind in one stream."""
+DIGITS = 6
+"""Of seconds in attributes."""
 
 Take = Literal["nearest", "once", "hold"]
 Seconds = NDArray[np.float64]
@@ -93,6 +97,36 @@ class Piece:
         """Entries between the first and the last one shown that are not shown."""
         steps = np.diff(self.entries[stream.name])
         return int(np.sum(steps[steps > 1] - 1))
+
+
+def timing(
+    pieces: Sequence[Piece], part: int, cameras: Mapping[str, Stream], *, rows: Sequence[Stream], is_in_step: bool
+) -> dict[str, Scalar]:
+    """What is worth knowing about a piece's time, as attributes: how far it was off, and what was done about it.
+
+    Args:
+        pieces: all of the recording.
+        part: which one.
+        cameras: name -> stream.
+        rows: further streams whose distance from the ticks counts; the clock starts with the first stream of all.
+        is_in_step: whether nothing had to be done.
+    """
+    piece, streams = pieces[part], list(cameras.values())
+    start = [*rows, *streams][0].times[0]
+    found: dict[str, Scalar] = {
+        "resampled": not is_in_step,
+        "max_time_error_seconds": round(max(piece.max_error(stream) for stream in (*rows, *streams)), DIGITS),
+        "num_repeated_frames": sum(piece.num_repeated(stream) for stream in streams),
+        "num_left_out_frames": sum(piece.num_left_out(stream) for stream in streams),
+        **{f"offset_seconds_{name}": round(float(one.times[0] - start), DIGITS) for name, one in cameras.items()},
+    }
+    return found if len(pieces) == 1 else {**found, "part": part, "num_parts": len(pieces)}
+
+
+def listed(problems: Sequence[str], *, fps: float) -> str:
+    """Findings as one sentence."""
+    numbered = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+    return f"not in step with a clock of {fps:g} fps: {numbered}."
 
 
 def runs_backward(stream: Stream) -> str | None:

@@ -115,7 +115,7 @@ class Decoder:
                 raise self.error(f"frame {index} is {(frame.height, frame.width)}: the size changes.", ENCODE_HINT)
             planar = frame
             if frame.format.name not in LUMA_FIRST:
-                planar = self._reformatter.reformat(frame, format="yuv420p", dst_color_range=ColorRange.MPEG)
+                planar = self._reformatter.reformat(frame, format="yuv420p", dst_color_range=ColorRange.MPEG, threads=1)
             plane = planar.planes[0]
             pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
             yield Luma(
@@ -135,7 +135,7 @@ class Decoder:
         return problem(self._place, what, hint=hint)
 
     def _rgb(self, frame: Any) -> Images:
-        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        pixels = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         return self._upright(cast(Images, pixels), frame)
 
     def _restart(self) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
-from vpdata.sources import hdf5
+from vpdata.sources import checks, hdf5
+from vpdata.sources.cameras import wrist_first
 from vpdata.sources.files import natural_key
 
 
@@ -20,7 +21,7 @@ def data_group(file: h5py.File, *, path: Path) -> h5py.Group:
     data = file.get("data")
     if not isinstance(data, h5py.Group) or not len(data):
         raise SourceError(
-            "the file has no demos under 'data'.", path=path, hint="Check --source, or choose another file."
+            "the file has no demos under 'data'.", path=path, hint="Choose another source, or another file."
         )
     return data
 
@@ -74,14 +75,14 @@ def cameras_of(group: h5py.Group, wanted: Mapping[str, str], *, path: Path, epis
             path=path,
             episode=episode,
         )
-        for name, recorded in hdf5.wrist_first(wanted)
+        for name, recorded in wrist_first(wanted)
     )
 
 
 def observed(group: h5py.Group, names: tuple[str, ...], *, path: Path, episode: str) -> hdf5.Array:
     """The observations of these names side by side, (N, sum of their sizes), in the widest of their dtypes."""
     columns = [hdf5.dataset(group["obs"], name, path=path, episode=episode) for name in names]
-    hdf5.equal_length(
+    checks.equal_length(
         {name: len(column) for name, column in zip(names, columns, strict=True)}, path=path, episode=episode
     )
     return np.concatenate([column[:] for column in columns], axis=1)
@@ -95,7 +96,7 @@ def num_steps(
     lengths |= {"actions": len(actions), "state": len(state)}
     if "num_samples" in group.attrs:
         lengths["num_samples"] = int(group.attrs["num_samples"])
-    return hdf5.equal_length(lengths, path=path, episode=episode)
+    return checks.equal_length(lengths, path=path, episode=episode)
 
 
 def success(group: h5py.Group) -> dict[str, bool]:

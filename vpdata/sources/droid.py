@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Camera, Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hdf5
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, checks, hdf5
+from vpdata.sources.cameras import wrist_first
 from vpdata.sources.decoder import Decoder, VideoReader
 from vpdata.sources.droid_notes import Notes, read_notes
 from vpdata.sources.files import content_digest, file_digest, natural_key, refuse_filter_key, refuse_resampling
@@ -92,7 +93,7 @@ class Droid:
         num_steps = _num_steps(views, len(actions), path=file.path)
         left_out = {"num_left_out_steps": len(actions) - num_steps}
         cameras = tuple(_camera(view) for view in views)
-        fps = hdf5.frame_rate(None, options, default=DEFAULT_FPS, path=file.path)
+        fps = checks.frame_rate(None, options, default=DEFAULT_FPS, path=file.path)
         yield Episode(
             source=self.name,
             file=file.name,
@@ -166,7 +167,7 @@ class DroidReader:
 
 def _views(folder: Path, notes: Notes, options: SourceOptions) -> tuple[View, ...]:
     views = []
-    for name, role in hdf5.wrist_first(options.cameras or CAMERAS):
+    for name, role in wrist_first(options.cameras or CAMERAS):
         serial = notes.serials.get(role, role)
         path = folder / "recordings" / "MP4" / f"{serial}.mp4"
         if not path.is_file():
@@ -200,7 +201,7 @@ def _arrays(steps: h5py.File, options: SourceOptions, *, path: Path) -> tuple[hd
     names = (*ACTION_SPACES[space], *STATE)
     columns = {name: hdf5.dataset(steps, name, path=path, episode=TRAJECTORY)[:] for name in names}
     lengths = {name: len(column) for name, column in columns.items()}
-    length = hdf5.equal_length(lengths, path=path, episode=TRAJECTORY)
+    length = checks.equal_length(lengths, path=path, episode=TRAJECTORY)
     if not length:
         raise SourceError("there are no steps.", path=path, episode=TRAJECTORY, hint="Leave this episode out.")
     actions, state = (
@@ -208,8 +209,8 @@ def _arrays(steps: h5py.File, options: SourceOptions, *, path: Path) -> tuple[hd
         for side in (ACTION_SPACES[space], STATE)
     )
     return (
-        hdf5.in_space(actions, name="action", space=space, path=path, episode=TRAJECTORY),
-        hdf5.in_space(state, name="robot_state", space=STATE_SPACE, path=path, episode=TRAJECTORY),
+        checks.in_space(actions, name="action", space=space, path=path, episode=TRAJECTORY),
+        checks.in_space(state, name="robot_state", space=STATE_SPACE, path=path, episode=TRAJECTORY),
     )
 
 
@@ -218,7 +219,7 @@ def _num_steps(views: Sequence[View], num_actions: int, *, path: Path) -> int:
     lengths = {f"camera {view.name} ({view.path.name})": len(view.timestamps) for view in views}
     lengths[TRAJECTORY] = num_actions
     if max(lengths.values()) - min(lengths.values()) > MAX_MISSING:
-        hdf5.equal_length(lengths, path=path, episode=path.name)
+        checks.equal_length(lengths, path=path, episode=path.name)
     return min(lengths.values())
 
 

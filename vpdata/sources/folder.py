@@ -23,15 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
-from vpdata.schema import Camera, Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
+from vpdata.schema import Camera, Episode
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, clock
 from vpdata.sources.decoder import Decoder, VideoReader
 from vpdata.sources.files import content_digest, file_digest, natural_key, refuse_filter_key
 from vpdata.sources.recording import NOTES, TABLE_SUFFIXES, TABLES, Recording, View, read_recording
 from vpdata.sources.timeline import Timeline
 from vpdata.sources.video import EXTENSIONS
-
-DIGITS = 6  # of seconds in attributes
 
 
 class Folder:
@@ -140,6 +138,8 @@ def _describe(
     piece, notes = recording.pieces[part], recording.notes
     actions = recording.actions_of(piece)
     repaired = None if recording.is_in_step else [options.tolerance_seconds, part]
+    views = {view.name: view.stream for view in recording.views}
+    timing = clock.timing(recording.pieces, part, views, rows=[recording.first], is_in_step=recording.is_in_step)
     return Episode(
         source=SOURCE.name,
         file=file.name,
@@ -160,20 +160,5 @@ def _describe(
         state_space=None if recording.state is None else recording.state.space,
         instructions=(options.instruction,) if options.instruction else notes.instructions,
         task=file.path.resolve().parent.name if notes.task is None else notes.task,
-        attributes={**notes.attributes, **_timing(recording, part)}
-        | ({} if notes.licence is None else {"licence": notes.licence}),
+        attributes={**notes.attributes, **timing} | ({} if notes.licence is None else {"licence": notes.licence}),
     )
-
-
-def _timing(recording: Recording, part: int) -> dict[str, Scalar]:
-    """What is worth knowing about the piece's time: how far it was off, and what was done about it."""
-    piece, views = recording.pieces[part], [view.stream for view in recording.views]
-    starts = {view.name: float(view.stream.times[0] - recording.first.times[0]) for view in recording.views}
-    timing: dict[str, Scalar] = {
-        "resampled": not recording.is_in_step,
-        "max_time_error_seconds": round(max(piece.max_error(stream) for stream in (recording.first, *views)), DIGITS),
-        "num_repeated_frames": sum(piece.num_repeated(stream) for stream in views),
-        "num_left_out_frames": sum(piece.num_left_out(stream) for stream in views),
-        **{f"offset_seconds_{name}": round(start, DIGITS) for name, start in starts.items()},
-    }
-    return timing if len(recording.pieces) == 1 else {**timing, "part": part, "num_parts": len(recording.pieces)}

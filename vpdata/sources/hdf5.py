@@ -5,7 +5,7 @@ a SourceError that says which file, episode and dataset is wrong.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vpdata import spaces
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
-from vpdata.sources import SourceOptions
 from vpdata.sources.hdf5_rows import Rows
 
 EXTENSIONS = frozenset({".hdf5", ".h5"})
@@ -85,26 +83,6 @@ def children(group: h5py.Group) -> list[tuple[str, Any]]:
     return [(name, group.get(name)) for name in list(group)]
 
 
-def frame_rate(recorded: float | None, options: SourceOptions, *, default: float, path: Path) -> float:
-    """The recorded rate, or else the one the user says, or else the source's default.
-
-    Raises:
-        SourceError: the user says another rate than the recording; only videos are resampled.
-    """
-    if recorded is not None and options.fps is not None and recorded != options.fps:
-        raise SourceError(
-            f"the recording was made at {recorded:g} fps and is not resampled to {options.fps:g}.",
-            path=path,
-            hint="Leave --fps out.",
-        )
-    return float(recorded or options.fps or default)
-
-
-def wrist_first(cameras: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(canonical name, recorded name) pairs with the wrist cameras first, otherwise as given."""
-    return sorted(cameras.items(), key=lambda pair: "wrist" not in pair[0])
-
-
 def dataset(group: h5py.Group, name: str, *, path: Path, episode: str | None) -> h5py.Dataset:
     """The dataset of that name. Raises SourceError, listing those that are there."""
     found = group.get(name)
@@ -138,48 +116,6 @@ def raw_camera(images: h5py.Dataset, *, name: str, recorded_name: str, path: Pat
             episode=episode,
         )
     return Camera(name=name, recorded_name=recorded_name, height=images.shape[1], width=images.shape[2])
-
-
-def equal_length(lengths: Mapping[str, int], *, path: Path, episode: str) -> int:
-    """The one length that all of these have. Raises SourceError, naming them, where they differ."""
-    if len(set(lengths.values())) != 1:
-        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise SourceError(
-            f"lengths differ, so frames and actions cannot be paired: {listed}.",
-            path=path,
-            episode=episode,
-            hint="Record or render this episode again.",
-        )
-    return next(iter(lengths.values()))
-
-
-def in_space(values: Array, *, name: str, space: str, path: Path, episode: str) -> Array:
-    """An array of finite numbers (N, size of the space). Raises SourceError otherwise, naming the dimension."""
-    known = spaces.load(space)
-    return check_array(values, name=name, size=known.size, path=path, episode=episode, columns=known.names)
-
-
-def check_array(
-    values: Array, *, name: str, size: int, path: Path, episode: str, columns: Sequence[str] | None = None
-) -> Array:
-    """An array of finite numbers (N, size). Raises SourceError otherwise, with the names of `columns`."""
-    if values.ndim != 2 or values.shape[1] != size:
-        raise SourceError(
-            f"{name} has shape {values.shape}, not (steps, {size}).",
-            path=path,
-            episode=episode,
-            hint="Was this recorded with another robot? Check --source.",
-        )
-    bad = ~np.isfinite(values)
-    if bad.any():
-        step, column = (int(i) for i in np.argwhere(bad)[0])
-        raise SourceError(
-            f"{name} has NaN or infinity in {bad.any(axis=1).sum()} of {len(values)} steps, first at step {step} in "
-            f"{f'column {column}' if columns is None else columns[column]}.",
-            path=path,
-            episode=episode,
-        )
-    return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

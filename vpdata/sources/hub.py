@@ -40,7 +40,8 @@ def hub_path(path: Path) -> HubPath:
     found = _URL.fullmatch(path.as_posix())
     if found is None:
         what = "this is no data set of the Hub."
-        raise SourceError(what, path=path, hint="Write hf://datasets/USER/NAME[@REVISION][/INSIDE].")
+        url = path.as_posix().replace("hf:/", "hf://", 1)
+        raise SourceError(what, path=url, hint="Write hf://datasets/USER/NAME[@REVISION][/INSIDE].")
     return HubPath(repo=found["repo"], revision=found["revision"] or "", inside=found["inside"] or "")
 
 

@@ -8,6 +8,7 @@ holds what, `lerobot_meta` says; of a video that many episodes share only the wa
 import hashlib
 import json
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode, Scalar
 from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hub
+from vpdata.sources.checks import check_array, frame_rate
 from vpdata.sources.decoder import VideoReader
 from vpdata.sources.files import content_digest, file_digest, natural_key, refuse_filter_key, refuse_resampling
-from vpdata.sources.hdf5 import check_array, frame_rate
 from vpdata.sources.lerobot_cameras import camera_keys, describe_camera, open_camera, time_error
 from vpdata.sources.lerobot_meta import FETCH_HINT, INFO, Entry, Feature, Layout, read_layout
 from vpdata.sources.lerobot_rows import ImageReader, Rows, read_rows
@@ -202,10 +203,14 @@ def _values(feature: Feature | None, rows: Rows) -> Array | None:
     )
 
 
-def _instructions(rows: Rows, layout: Layout) -> tuple[str, ...]:
-    """The texts of the rows' tasks, each once, in the order they come up. Raises SourceError for an unknown task."""
-    if not rows.has(TASK):
-        return ()
+def _instructions(entry: Entry, rows: Rows, layout: Layout) -> tuple[str, ...]:
+    """Those of our own export, or else the texts of the rows' tasks, each once, in the order they come up.
+
+    Raises:
+        SourceError: a task is unknown.
+    """
+    if entry.instructions or not rows.has(TASK):
+        return entry.instructions
     indices = [int(index) for index in dict.fromkeys(rows.one(TASK).tolist())]
     unknown = [index for index in indices if index not in layout.tasks]
     if unknown:
@@ -229,7 +234,8 @@ def _describe(
         _values(feature, rows)
     action_space = None if actions is None else space_of("action", actions, layout, dataset=file.name)
     state_space = None if state is None else space_of("state", state, layout, dataset=file.name)
-    instructions = (options.instruction,) if options.instruction else _instructions(rows, layout)
+    texts = _instructions(entry, rows, layout)
+    instructions = (options.instruction,) if options.instruction else texts
     fps = frame_rate(layout.fps, options, default=layout.fps, path=layout.root / INFO)
     starts = [rows.start, *(entry.videos[key].start for key in keys.values() if key in entry.videos)]
     names = [None if feature is None else [feature.key, feature.names, feature.space] for feature in (actions, state)]
@@ -253,6 +259,7 @@ def _describe(
         action_space=action_space,
         state_space=state_space,
         instructions=instructions,
+        task="_".join(re.findall(r"\w+", texts[0].lower())) if texts else "",
         attributes=_attributes(layout, entry, keys, rows),
     )
 

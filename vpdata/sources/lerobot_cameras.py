@@ -4,7 +4,6 @@ Enters: a `Layout`, an episode of it and the cameras that are wanted. Leaves: `C
 from those that the data set says, and readers that decode the frames of that episode alone.
 """
 
-import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
+from vpdata.sources.cameras import default_cameras, wrist_first
 from vpdata.sources.decoder import Decoder, VideoReader
-from vpdata.sources.hdf5 import wrist_first
 from vpdata.sources.lerobot_meta import INFO, Entry, Layout, Stretch
 from vpdata.sources.lerobot_rows import ImageReader, Rows, decode_image, read_images
 from vpdata.sources.timeline import Timeline, read_timestamps
@@ -48,10 +47,9 @@ def camera_keys(layout: Layout, wanted: Mapping[str, str]) -> dict[str, str]:
     """
     path, listed = layout.root / INFO, ", ".join(layout.cameras) or "none"
     if not wanted:
-        wanted = {_default_name(key): key for key in layout.cameras}
-        if not wanted or len(wanted) != len(layout.cameras):
-            what = f"there are no cameras with distinct names as [a-z0-9_]; cameras here: {listed}."
-            raise SourceError(what, path=path, hint="Name them with --camera NAME=KEY.")
+        if not layout.cameras:
+            raise SourceError("there are no cameras of colour pictures.", path=path, hint="Check info.json.")
+        wanted = default_cameras({key: _called(key) for key in layout.cameras}, path=path)
     keys: dict[str, str] = {}
     for name, recorded in wrist_first(wanted):
         spelled = (recorded, *(prefix + recorded for prefix in PREFIXES))
@@ -66,9 +64,8 @@ def camera_keys(layout: Layout, wanted: Mapping[str, str]) -> dict[str, str]:
     return keys
 
 
-def _default_name(key: str) -> str:
-    prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), "")
-    return re.sub("[^a-z0-9_]+", "_", key.removeprefix(prefix).lower())
+def _called(key: str) -> str:
+    return key.removeprefix(next((prefix for prefix in PREFIXES if key.startswith(prefix)), ""))
 
 
 def describe_camera(name: str, key: str, layout: Layout, entry: Entry, rows: Rows) -> Camera:

@@ -64,12 +64,19 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One episode: `data` is its Parquet file, which it shares where the layout does; `videos` by feature key."""
+    """One episode.
+
+    Attributes:
+        data: its Parquet file, which it shares where the layout does.
+        videos: by feature key.
+        instructions: all that `vpdata export` wrote, of which its task is only the first; none otherwise.
+    """
 
     index: int
     num_frames: int
     data: str
     videos: Mapping[str, Stretch]
+    instructions: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -169,6 +176,7 @@ class _Files:
                     )
                     for key in self.videos
                 },
+                instructions=_instructions(row),
             )
 
     def shared(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
@@ -181,6 +189,7 @@ class _Files:
                 num_frames=int(row["length"]),
                 data=self.info["data_path"].format(chunk_index=chunk, file_index=file),
                 videos={key: laid_out[number] for key, laid_out in stretches.items()},
+                instructions=_instructions(row),
             )
 
     def _stretches(self, key: str, rows: Sequence[Mapping[str, Any]]) -> dict[int, Stretch]:
@@ -203,6 +212,13 @@ class _Files:
                 )
                 start += int(rows[number]["length"])
         return stretches
+
+
+def _instructions(row: Mapping[str, Any]) -> tuple[str, ...]:
+    texts = row.get("instructions") or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"instructions {texts!r} of an episode are not a list of texts")
+    return tuple(texts)
 
 
 def _feature(key: str, said: Mapping[str, Any]) -> Feature:
@@ -251,7 +267,7 @@ def _rows_v3(root: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for path in paths:
         with open_parquet(path) as file, reading(path):
-            wanted = ("episode_index", "length", "data/", "videos/")
+            wanted = ("episode_index", "length", "instructions", "data/", "videos/")
             names = [name for name in file.schema_arrow.names if name.startswith(wanted)]
             rows.extend(file.read(columns=names).to_pylist())
     return rows

@@ -16,7 +16,7 @@ import numpy as np
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, checks, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
 ACTION_SPACE = "osc_pose_action"
@@ -88,12 +88,12 @@ def _rows_to_upright(data: h5py.Group, *, path: Path) -> slice:
 
 def _recorded_actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
+    return checks.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
+    return checks.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
 
 
 def _language(data: h5py.Group) -> str:
@@ -112,7 +112,7 @@ def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOpti
         if steps < 2:
             raise SourceError("one step makes no pair of a frame and the action after it.", path=path, episode=demo)
         environment = hdf5.json_attribute(data, "env_args").get("env_kwargs", {})
-        fps = hdf5.frame_rate(environment.get("control_freq"), options, default=DEFAULT_FPS, path=path)
+        fps = checks.frame_rate(environment.get("control_freq"), options, default=DEFAULT_FPS, path=path)
         language = options.instruction or _language(data)
         return Episode(
             source=SOURCE.name,

@@ -4,7 +4,6 @@ Enters: the path of the folder, and what the user says. Leaves: a `Recording`, w
 or a SourceError that lists what is wrong with which camera or row, and when.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +17,9 @@ from vpdata import spaces
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import NAME_PATTERN
 from vpdata.sources import SourceOptions, clock
+from vpdata.sources.cameras import default_cameras, wrist_first
 from vpdata.sources.clock import Piece, Stream, Take
 from vpdata.sources.files import natural_key
-from vpdata.sources.hdf5 import wrist_first
 from vpdata.sources.notes import Notes, read_notes
 from vpdata.sources.table import Block, read_table, read_times
 from vpdata.sources.timeline import read_timestamps
@@ -116,7 +115,7 @@ def read_recording(folder: Path, options: SourceOptions) -> Recording:
         tolerance = min(tolerance, 0.5 / fps)
     problems = clock.findings(streams, fps=fps, tolerance_seconds=tolerance)
     if problems and not options.resample:
-        raise SourceError(_listed(problems, fps=fps), path=folder, hint=RESAMPLE_HINT)
+        raise SourceError(clock.listed(problems, fps=fps), path=folder, hint=RESAMPLE_HINT)
     if table is not None and actions is not None:
         take: Take = "hold" if notes.actions_hold else "once"
         streams.append(Stream(name=ACTIONS, entry="row", times=table.times, take=take))
@@ -135,11 +134,6 @@ def read_recording(folder: Path, options: SourceOptions) -> Recording:
     )
 
 
-def _listed(problems: Sequence[str], *, fps: float) -> str:
-    listed = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
-    return f"not in step with a clock of {fps:g} fps: {listed}."
-
-
 def _resampled(
     streams: Sequence[Stream], problems: Sequence[str], *, fps: float, options: SourceOptions, path: Path
 ) -> tuple[Piece, ...]:
@@ -154,7 +148,7 @@ def _resampled(
             )
     pieces = clock.resample(streams, fps=fps, tolerance_seconds=options.tolerance_seconds)
     if not pieces:
-        what = f"at no tick is there an entry of every stream; {_listed(problems, fps=fps)}"
+        what = f"at no tick is there an entry of every stream; {clock.listed(problems, fps=fps)}"
         raise SourceError(what, path=path, hint="Are all times seconds on one clock? CAMERA.csv says a camera's.")
     return pieces
 
@@ -191,11 +185,7 @@ def _views(folder: Path, wanted: Mapping[str, str]) -> tuple[View, ...]:
 def _default_cameras(videos: Mapping[str, Path], folder: Path) -> dict[str, str]:
     if not videos:
         raise SourceError("there is no video in this folder.", path=folder, hint="One a camera is needed.")
-    names = {re.sub("[^a-z0-9_]+", "_", stem.lower()): stem for stem in videos}
-    if len(names) != len(videos):
-        what = f"cameras {', '.join(videos)} do not have distinct names once written as [a-z0-9_]."
-        raise SourceError(what, path=folder, hint="Name them with --camera NAME=FILE_STEM.")
-    return names
+    return default_cameras({stem: stem for stem in videos}, path=folder)
 
 
 def _view(folder: Path, videos: Mapping[str, Path], name: str, stem: str) -> View:

@@ -13,7 +13,7 @@ import h5py
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, checks, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
 ACTION_SPACE = "robocasa_panda_omron_action"
@@ -122,12 +122,12 @@ def _task(data: h5py.Group, path: Path) -> str:
 
 def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
+    return checks.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
+    return checks.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
 
 
 def _with_suffix(recorded: str) -> str:
@@ -145,7 +145,7 @@ def _describe(data: h5py.Group, demo: str, file: SourceFile, options: SourceOpti
         steps = demo_hdf5.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
         meta = hdf5.json_attribute(group, "ep_meta")
         environment = hdf5.json_attribute(data, "env_args").get("env_kwargs", {})
-        fps = hdf5.frame_rate(environment.get("control_freq"), options, default=DEFAULT_FPS, path=path)
+        fps = checks.frame_rate(environment.get("control_freq"), options, default=DEFAULT_FPS, path=path)
         attributes: dict[str, Scalar] = {
             key: meta[key] for key in ("layout_id", "style_id") if isinstance(meta.get(key), int)
         }

@@ -14,7 +14,7 @@ import h5py
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Episode
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, demo_hdf5, hdf5
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, checks, demo_hdf5, hdf5
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_resampling
 
 ACTION_SPACE = "osc_pose_action"
@@ -23,7 +23,8 @@ STATE = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 CAMERAS = {"wrist": "robot0_eye_in_hand_image", "front": "agentview_image"}
 DEFAULT_FPS = 20.0
 ROBOTS = ["Panda"]
-CONTROLLER = {"type": "OSC_POSE", "control_delta": True, "output_max": [0.05, 0.05, 0.05, 0.5, 0.5, 0.5]}
+CONTROLLER = {"type": "OSC_POSE", "changes": True, "output_max": [0.05, 0.05, 0.05, 0.5, 0.5, 0.5]}
+FRAMES = (None, "base", "world")  # of the changes; the base of one Panda at a table has the world's axes
 RENDER_HINT = (
     "Render it with robomimic: python dataset_states_to_obs.py --dataset FILE --camera_names agentview "
     "robot0_eye_in_hand, and give the file that it writes."
@@ -76,24 +77,41 @@ SOURCE = Robomimic()
 def _check_robot(environment: dict[str, Any], *, path: Path) -> None:
     """Raises SourceError unless actions are changes of one Panda's pose, in the units of `osc_pose_action`."""
     settings = environment.get("env_kwargs", {})
-    robots, controller = settings.get("robots"), settings.get("controller_configs")
-    found = {key: controller.get(key) for key in CONTROLLER} if isinstance(controller, dict) else controller
-    if robots not in (ROBOTS, ROBOTS[0]) or found != CONTROLLER:
+    robots, arm = settings.get("robots"), _arm(settings.get("controller_configs"))
+    found = {
+        "type": arm.get("type"),
+        "changes": arm.get("control_delta", arm.get("input_type") == "delta"),
+        "output_max": arm.get("output_max"),
+    }
+    if robots not in (ROBOTS, ROBOTS[0]) or found != CONTROLLER or arm.get("input_ref_frame") not in FRAMES:
         raise SourceError(
-            f"the actions are of robots {robots} under the controller {found}, not of {ROBOTS} under {CONTROLLER}.",
+            f"the actions are of robots {robots} under {arm}, not of {ROBOTS} under a controller with {CONTROLLER}.",
             path=path,
             hint="What such actions mean is not known here; a source or a plain folder can say it (docs/SOURCES.md).",
         )
 
 
+def _arm(controller: Any) -> dict[str, Any]:
+    """The settings of the arm's controller: all of them before robosuite 1.5, since then a part of a composite one."""
+    if isinstance(controller, dict) and controller.get("type") == "BASIC":
+        controller = controller.get("body_parts", {}).get("right")
+    return controller if isinstance(controller, dict) else {}
+
+
 def _actions(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     actions = hdf5.dataset(group, "actions", path=path, episode=episode)[:]
-    return hdf5.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
+    return checks.in_space(actions, name="actions", space=ACTION_SPACE, path=path, episode=episode)
 
 
 def _state(group: h5py.Group, *, path: Path, episode: str) -> hdf5.Array:
     state = demo_hdf5.observed(group, STATE, path=path, episode=episode)
-    return hdf5.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
+    return checks.in_space(state, name="state", space=STATE_SPACE, path=path, episode=episode)
+
+
+def _instructions(meta: dict[str, Any]) -> tuple[str, ...]:
+    """Those of `ep_meta`: `lang`, or all `instructions` where `vpdata export` wrote the file."""
+    said = meta.get("instructions") or meta.get("lang") or ()
+    return (said,) if isinstance(said, str) else tuple(said)
 
 
 def _describe(
@@ -111,7 +129,8 @@ def _describe(
         actions, state = _actions(group, path=path, episode=demo), _state(group, path=path, episode=demo)
         steps = demo_hdf5.num_steps(group, cameras, actions=actions, state=state, path=path, episode=demo)
         recorded = environment["env_kwargs"].get("control_freq")
-        fps = hdf5.frame_rate(recorded, options, default=DEFAULT_FPS, path=path)
+        meta = hdf5.json_attribute(group, "ep_meta")
+        fps = checks.frame_rate(recorded, options, default=DEFAULT_FPS, path=path)
         return Episode(
             source=SOURCE.name,
             file=file.name,
@@ -125,8 +144,8 @@ def _describe(
             cameras=cameras,
             action_space=ACTION_SPACE,
             state_space=STATE_SPACE,
-            instructions=(options.instruction,) if options.instruction else (),
-            task=environment.get("env_name", ""),
+            instructions=(options.instruction,) if options.instruction else _instructions(meta),
+            task=environment.get("env_name") or meta.get("task") or "",
         )
 
 

@@ -17,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpdata.errors import SourceError, VpdataError
-from vpdata.schema import Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions
+from vpdata.schema import Episode
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, clock
 from vpdata.sources.files import content_digest, file_digest, natural_key, refuse_filter_key
 from vpdata.sources.ros_bag import METADATA, SUFFIXES, Bag, open_bag
 from vpdata.sources.ros_images import to_rgb
 from vpdata.sources.ros_recording import Recording, read_recording
 from vpdata.sources.ros_topics import read_topics
-
-DIGITS = 6  # of seconds in attributes
 
 
 class Ros:
@@ -142,6 +140,9 @@ def _describe(recording: Recording, part: int, file: SourceFile, options: Source
     read = [[track.role, track.topic, track.clock, [one.text for one in track.fields]] for track in recording.tracks]
     spaces = [topics.action_space, topics.action_names, topics.state_space, topics.state_names, topics.actions_hold]
     repaired = None if recording.is_in_step else [options.tolerance_seconds, part]
+    pairs = zip(recording.tracks, recording.streams, strict=True)
+    cameras = {track.name: stream for track, stream in pairs if track.role == "camera"}
+    timing = clock.timing(recording.pieces, part, cameras, rows=(), is_in_step=recording.is_in_step)
     return Episode(
         source=SOURCE.name,
         file=file.name,
@@ -162,24 +163,5 @@ def _describe(recording: Recording, part: int, file: SourceFile, options: Source
         state_space=topics.state_space,
         instructions=(options.instruction,) if options.instruction else (),
         task=file.path.resolve().parent.name,
-        attributes=_timing(recording, part),
+        attributes={"stamps": topics.stamps, **timing},
     )
-
-
-def _timing(recording: Recording, part: int) -> dict[str, Scalar]:
-    """What is worth knowing about the piece's time: whose stamps, how far it was off, and what was done about it."""
-    piece = recording.pieces[part]
-    cameras = {
-        track.name: stream
-        for track, stream in zip(recording.tracks, recording.streams, strict=True)
-        if track.role == "camera"
-    }
-    timing: dict[str, Scalar] = {
-        "stamps": recording.topics.stamps,
-        "resampled": not recording.is_in_step,
-        "max_time_error_seconds": round(max(piece.max_error(stream) for stream in cameras.values()), DIGITS),
-        "num_repeated_frames": sum(piece.num_repeated(stream) for stream in cameras.values()),
-        "num_left_out_frames": sum(piece.num_left_out(stream) for stream in cameras.values()),
-        **{f"offset_seconds_{name}": round(float(stream.times[0]), DIGITS) for name, stream in cameras.items()},
-    }
-    return timing if len(recording.pieces) == 1 else {**timing, "part": part, "num_parts": len(recording.pieces)}

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
 from vpdata.sources import SourceOptions, clock
+from vpdata.sources.cameras import wrist_first
 from vpdata.sources.clock import Piece, Stream, Take
-from vpdata.sources.hdf5 import wrist_first
 from vpdata.sources.ros_bag import Bag, Topic
 from vpdata.sources.ros_images import IMAGE_TYPES, to_rgb
 from vpdata.sources.ros_topics import Field, Stamps, TopicFields, TopicMap
@@ -118,7 +118,7 @@ def read_recording(bag: Bag, topics: TopicMap, options: SourceOptions) -> Record
     problems = clock.findings(streams, fps=fps, tolerance_seconds=options.tolerance_seconds)
     problems = problems or tuple(_half_way(streams, pieces))
     if problems and not options.resample:
-        raise SourceError(_listed(problems, fps=fps), path=bag.path, hint=RESAMPLE_HINT)
+        raise SourceError(clock.listed(problems, fps=fps), path=bag.path, hint=RESAMPLE_HINT)
     for stream in streams:
         if stream.take == "once" and clock.drift_seconds(stream, fps=fps) > 0.5 / fps:
             raise SourceError(
@@ -129,7 +129,7 @@ def read_recording(bag: Bag, topics: TopicMap, options: SourceOptions) -> Record
                 "holds until the next (joint targets, velocities).",
             )
     if not pieces:
-        what = f"at no tick is there an entry of every stream; {_listed(problems, fps=fps)}"
+        what = f"at no tick is there an entry of every stream; {clock.listed(problems, fps=fps)}"
         hint = 'Do all topics have stamps of one clock? stamps = "receive" takes the recorder\'s.'
         raise SourceError(what, path=bag.path, hint=hint)
     return Recording(
@@ -150,11 +150,6 @@ def _half_way(streams: Sequence[Stream], pieces: Sequence[Piece]) -> Iterator[st
         entries = [entry for piece in pieces for entry in piece.entries[stream.name]]
         if np.any(np.diff(entries) != 1):
             yield f"{stream.name} lies half way between ticks, so that which {stream.entry} belongs to a tick changes"
-
-
-def _listed(problems: Sequence[str], *, fps: float) -> str:
-    listed = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
-    return f"not in step with a clock of {fps:g} fps: {listed}."
 
 
 def _tracks(bag: Bag, topics: TopicMap, options: SourceOptions) -> tuple[Track, ...]:

@@ -5,10 +5,12 @@ one episode a file; `obs[t]` was recorded before `action[t]`.
 
 Compressed files hold JPEGs that ACT wrote with `cv2.imencode` from RGB arrays. OpenCV takes its input for BGR, so that
 red and blue are swapped inside the JPEG; every decoder but OpenCV's gives them swapped, and they are swapped back here.
+
+Rows are padded with zeros. How long they were is read from the JPEG's own end and not from `compress_len`, which has a
+row a camera and does not say whose: ACT writes them in the order of its configuration, HDF5 lists cameras by name.
 """
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,8 @@ from PIL import Image
 
 from vpdata.errors import SourceError, VpdataError
 from vpdata.schema import Camera, Episode, Scalar
-from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, hdf5
+from vpdata.sources import EpisodeReader, SourceFile, SourceOptions, checks, hdf5
+from vpdata.sources.cameras import default_cameras, wrist_first
 from vpdata.sources.files import content_digest, file_digest, find_files, refuse_filter_key, refuse_resampling
 
 ACTION_SPACE = "aloha_action"
@@ -71,7 +74,7 @@ def _is_compressed(h5: h5py.File) -> bool:
 
 def _joints(h5: h5py.File, name: str, *, path: Path) -> hdf5.Array:
     values = hdf5.dataset(h5, name, path=path, episode=path.stem)[:]
-    return hdf5.in_space(values, name=name, space=SPACES[name], path=path, episode=path.stem)
+    return checks.in_space(values, name=name, space=SPACES[name], path=path, episode=path.stem)
 
 
 def _decode_jpeg(row: hdf5.Images, *, size: tuple[int, int] | None, path: Path, where: str) -> hdf5.Images:
@@ -87,17 +90,6 @@ def _decode_jpeg(row: hdf5.Images, *, size: tuple[int, int] | None, path: Path, 
     if size is not None and swapped.shape[:2] != size:
         raise SourceError(f"the frame is {swapped.shape[:2]}, the first was {size}.", path=path, episode=where)
     return np.ascontiguousarray(swapped[..., ::-1])
-
-
-def _default_cameras(images: h5py.Group) -> dict[str, str]:
-    names = {CANONICAL_NAMES.get(name) or re.sub("[^a-z0-9_]+", "_", name.lower()): name for name in images}
-    if len(names) != len(images):
-        raise SourceError(
-            f"cameras {', '.join(images)} do not have distinct names once written as [a-z0-9_].",
-            path=images.file.filename,
-            hint="Name them with --camera NAME=RECORDED_NAME.",
-        )
-    return names
 
 
 def _camera(images: h5py.Group, name: str, recorded: str, *, compressed: bool, path: Path) -> Camera:
@@ -121,17 +113,20 @@ def _describe(h5: h5py.File, file: SourceFile, options: SourceOptions) -> Episod
     images = h5.get("observations/images")
     if not isinstance(images, h5py.Group) or not len(images):
         raise SourceError(
-            "there are no cameras under observations/images.", path=path, episode=episode_id, hint="Check --source."
+            "there are no cameras under observations/images.",
+            path=path,
+            episode=episode_id,
+            hint="Choose another source.",
         )
-    wanted = options.cameras or _default_cameras(images)
+    wanted = options.cameras or default_cameras({name: CANONICAL_NAMES.get(name, name) for name in images}, path=path)
     cameras = tuple(
         _camera(images, name, recorded, compressed=_is_compressed(h5), path=path)
-        for name, recorded in hdf5.wrist_first(wanted)
+        for name, recorded in wrist_first(wanted)
     )
     lengths = {camera.recorded_name: len(images[camera.recorded_name]) for camera in cameras}
     lengths |= {name: len(_joints(h5, name, path=path)) for name in SPACES}
-    steps = hdf5.equal_length(lengths, path=path, episode=episode_id)
-    fps = hdf5.frame_rate(None, options, default=DEFAULT_FPS, path=path)
+    steps = checks.equal_length(lengths, path=path, episode=episode_id)
+    fps = checks.frame_rate(None, options, default=DEFAULT_FPS, path=path)
     attributes: dict[str, Scalar] = {"simulated": bool(h5.attrs["sim"])} if "sim" in h5.attrs else {}
     if "base_action" in h5:
         attributes["base_action_left_out"] = bool(np.any(h5["base_action"][:]))

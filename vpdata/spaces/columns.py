@@ -1,4 +1,4 @@
-"""Spaces that recordings made at home declare by their columns: `action:x,y,gripper` has three dimensions.
+"""Spaces that recordings declare by the names of their columns: `action:x,y,gripper` has three dimensions.
 
 Enters: column names, or the name of such a space. Leaves: the one or the other. The name says all there is to know, so
 nothing is registered; two recordings share such a space only if their columns have the same names in the same order.
@@ -20,7 +20,7 @@ def parse(name: str) -> Space | None:
     if not columns:
         return None
     spelled = (Group(part="columns", meaning=Other(), dimensions=dimensions(columns.replace(",", " "), unit="1")),)
-    description = "The columns of a recording in a plain folder, in its own units."
+    description = "Columns as a recording declares them, in units of its own."
     if prefix == "action":
         return Space(name=name, kind="action", groups=spelled, description=description)
     return Space(name=name, kind="state", groups=spelled, description=description) if prefix == "state" else None
