@@ -21,12 +21,42 @@ Padding = Literal["mask", "zero"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Latents:
+    """What an autoencoder made of windows in advance. float32, on the model's device, not scaled.
+
+    Attributes:
+        mean_BVFCHW, log_variance_BVFCHW: of the frames' posteriors.
+        first_BVCHW: the mode of each camera's first frame, noised.
+    """
+
+    mean_BVFCHW: Tensor
+    log_variance_BVFCHW: Tensor
+    first_BVCHW: Tensor
+
+    @classmethod
+    def of(cls, numbers_BVF3CHW: Tensor) -> "Latents":
+        """From mean, log variance, and mode of the noised frame, of every frame."""
+        mean, log_variance, noised = numbers_BVF3CHW.float().unbind(3)
+        return cls(mean_BVFCHW=mean, log_variance_BVFCHW=log_variance, first_BVCHW=noised[:, :, 0])
+
+    def part(self, part: slice) -> "Latents":
+        """Those of some windows."""
+        return Latents(
+            mean_BVFCHW=self.mean_BVFCHW[part],
+            log_variance_BVFCHW=self.log_variance_BVFCHW[part],
+            first_BVCHW=self.first_BVCHW[part],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Windows of one camera layout.
+    """Windows of one camera layout: their pictures, or the latents of these.
 
     Attributes:
         layout: cameras shown, in order.
-        frames_BVFHWC: uint8, of the model's size and on its device. May be a view into what a loader uses again.
+        frames_BVFHWC: uint8, of the model's size and on its device. May be a view into what a loader uses again. None
+            where there are latents.
+        latents: None where there are pictures.
         frame_mask_BF: bool, false past the episode's end.
         instructions: one a window.
         keys: what the windows' draws follow from: their global positions, or their places in the list where they are
@@ -36,20 +66,28 @@ class Batch:
     """
 
     layout: tuple[str, ...]
-    frames_BVFHWC: Tensor
+    frames_BVFHWC: Tensor | None
     frame_mask_BF: Tensor
     instructions: tuple[str, ...]
     keys: tuple[int, ...]
     actions_BAD: Tensor | None
     action_mask_BA: Tensor
+    latents: Latents | None = None
 
     def __len__(self) -> int:
         return len(self.instructions)
 
     def __post_init__(self) -> None:
-        B, V, F = self.frames_BVFHWC.shape[:3]
+        shown = self.pictures_BVFHWC if self.latents is None else self.latents.mean_BVFCHW
+        B, V, F = shown.shape[:3]
         if len(self.layout) != V or self.frame_mask_BF.shape != (B, F) or len(self.instructions) != B:
-            raise ValueError(f"batch of {tuple(self.frames_BVFHWC.shape)} does not fit its layout or masks")
+            raise ValueError(f"batch of {tuple(shown.shape)} does not fit its layout or masks")
+
+    @property
+    def pictures_BVFHWC(self) -> Tensor:
+        """`frames_BVFHWC` of a batch of pictures."""
+        assert self.frames_BVFHWC is not None, "these windows show latents"
+        return self.frames_BVFHWC
 
     def split(self, size: int | None) -> list["Batch"]:
         """Batches of at most so many windows; None: itself."""
@@ -60,12 +98,13 @@ class Batch:
     def _part(self, part: slice) -> "Batch":
         return Batch(
             layout=self.layout,
-            frames_BVFHWC=self.frames_BVFHWC[part],
+            frames_BVFHWC=None if self.frames_BVFHWC is None else self.frames_BVFHWC[part],
             frame_mask_BF=self.frame_mask_BF[part],
             instructions=self.instructions[part],
             keys=self.keys[part],
             actions_BAD=None if self.actions_BAD is None else self.actions_BAD[part],
             action_mask_BA=self.action_mask_BA[part],
+            latents=None if self.latents is None else self.latents.part(part),
         )
 
     @property
@@ -94,6 +133,7 @@ def make_batches(
     device: torch.device | str = "cpu",
     normalizer: ActionNormalizer | None = None,
     padding: Padding = "mask",
+    latents: torch.dtype | None = None,
 ) -> list[Batch]:
     """Groups windows by the cameras they show, keeping their order within a group, and resizes their frames.
 
@@ -105,6 +145,7 @@ def make_batches(
         normalizer: converts and normalises actions; without one, batches carry none.
         padding: `mask` marks actions past the episode's end as absent; `zero` makes them recorded zeros, normalised
             like any other.
+        latents: what type of numbers the windows' latents are; None: they show pictures.
 
     Raises:
         VptrainError: a labelled window's action space does not convert to the normaliser's.
@@ -120,7 +161,11 @@ def make_batches(
     batches = []
     for layout, members in by_layout.items():
         places = [place for group in members for place in group.places]
-        frames = _in_order([_frames(group, image_size, device) for group in members], places)
+        frames: Tensor | Latents
+        if latents is None:
+            frames = _in_order([_frames(group, image_size, device) for group in members], places)
+        else:
+            frames = Latents.of(_in_order([_numbers(group, latents, device) for group in members], places))
         shown = [(place, in_order[place]) for place in sorted(places)]
         keys = tuple(place if window.position is None else window.position for place, window in shown)
         batches.append(_batch(layout, frames, [window for _, window in shown], keys, normalizer, padding))
@@ -141,6 +186,12 @@ def _frames(group: Group, image_size: int, device: torch.device) -> Tensor:
     return torch.stack([resized(group.frames[camera]) for camera in group.layout], dim=1)
 
 
+def _numbers(group: Group, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(b, V, F, 3, C, H, W) on the device: see `Latents.of`."""
+    assert group.stacked is not None  # all of a data set's latents have one shape
+    return torch.from_numpy(group.stacked).to(device, non_blocking=True).view(dtype).transpose(0, 1)
+
+
 def _in_order(parts: list[Tensor], places: list[int]) -> Tensor:
     """The windows of one or more groups by their places in the batch."""
     if len(parts) == 1:
@@ -151,7 +202,7 @@ def _in_order(parts: list[Tensor], places: list[int]) -> Tensor:
 
 def _batch(
     layout: tuple[str, ...],
-    frames_BVFHWC: Tensor,
+    frames: Tensor | Latents,
     windows: Sequence[Window],
     keys: tuple[int, ...],
     normalizer: ActionNormalizer | None,
@@ -168,7 +219,8 @@ def _batch(
             action_mask = torch.ones_like(action_mask)
     return Batch(
         layout=layout,
-        frames_BVFHWC=frames_BVFHWC,
+        frames_BVFHWC=frames if isinstance(frames, Tensor) else None,
+        latents=frames if isinstance(frames, Latents) else None,
         frame_mask_BF=torch.from_numpy(np.stack([window.frame_mask for window in windows])),
         instructions=tuple(window.instruction for window in windows),
         keys=keys,

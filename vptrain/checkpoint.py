@@ -1,5 +1,8 @@
 """Checkpoints: a folder a step that holds all that `predict`, the next stage and an exact resume need.
 
+A published one (see `vptrain.hub`) lies on the Hub instead, without the optimizer's state: its `model.safetensors` is
+what `load_policy` gives, averaged weights in their places and adapters merged.
+
 ```
 RUN/checkpoints/step-00000600/
   checkpoint.json      format, model and run configuration, action statistics and space, data position, file hashes
@@ -14,8 +17,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Self
@@ -30,6 +33,7 @@ from vptrain.errors import VptrainError
 from vptrain.models.lora import add_adapters, merge_adapters
 from vptrain.models.policy import VideoPolicy
 from vptrain.normalize import ActionNormalizer
+from vptrain.snapshot import fetch, is_hub
 
 FORMAT_VERSION = 2
 MODEL, AVERAGE, OPTIMIZER = "model.safetensors", "average.safetensors", "optimizer.pt"
@@ -37,16 +41,40 @@ MODEL, AVERAGE, OPTIMIZER = "model.safetensors", "average.safetensors", "optimiz
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPosition:
-    """Where in the data a run is: the next global position, of which mixture (file and digest)."""
+    """Where in the data a run is: the next global position, of which mixture (file and digest).
+
+    `latents` is the digest of the latents that it trains on, None for pictures.
+    """
 
     mixture: str
     digest: str
     position: int
+    latents: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A run that has trained the weights before: its stage and steps, its mixture (file and digest), and its place.
+
+    `place` is that of its checkpoint: a folder, or the URL of the Hub with the commit.
+    """
+
+    stage: str
+    step: int
+    mixture: str
+    digest: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What a checkpoint says of itself; `load_policy` reads the weights."""
+    """What a checkpoint says of itself; `load_policy` reads the weights.
+
+    Attributes:
+        place: where it was opened: its folder, or the URL of the Hub with the commit.
+        before: the runs that the weights went through before this one, the first one first.
+        published: whether it is one of those, see the top of this module.
+    """
 
     path: Path
     step: int
@@ -55,15 +83,24 @@ class Checkpoint:
     normalizer: ActionNormalizer | None
     data: DataPosition
     files: dict[str, str]
+    place: str
+    before: tuple[Training, ...]
+    published: bool
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Opens a checkpoint folder, or the latest one of a run folder, and checks the hashes of its files.
+    def open(cls, path: Path | str, *, check: bool = True) -> Self:
+        """Opens a checkpoint, and checks the hashes of its files unless told not to.
+
+        Args:
+            path: its folder; a run's, for the latest one; or its URL on the Hub, `hf://USER/NAME[@REVISION]`.
+            check: whether to read all of its files.
 
         Raises:
             VptrainError: there is none, it is damaged, or of another format version.
+            HubError: the Hub cannot be read.
         """
-        folder = _resolve(path)
+        snapshot = fetch(path) if is_hub(path) else None
+        folder = _resolve(Path(path)) if snapshot is None else snapshot.folder
         try:
             values = json.loads((folder / "checkpoint.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -77,10 +114,11 @@ class Checkpoint:
                 f"checkpoint format {values.get('format_version')} where {FORMAT_VERSION} is expected.", path=folder
             )
         for name, expected in values["files"].items():
-            if not (folder / name).is_file() or _sha256(folder / name) != expected:
-                raise VptrainError(
-                    f"{name} is missing or damaged.", path=folder, hint="Use an earlier checkpoint of the run."
-                )
+            if not (folder / name).is_file() or (check and _sha256(folder / name) != expected):
+                hint = "Use an earlier checkpoint of the run."
+                if snapshot is not None:
+                    hint = f"Remove it with `hf cache rm model/{snapshot.repo_id}`, then it is fetched anew."
+                raise VptrainError(f"{name} is missing or damaged.", path=folder, hint=hint)
         statistics = values["actions"]
         try:
             model, run = from_dict(ModelConfig, values["model"]), from_dict(RunConfig, values["run"])
@@ -94,7 +132,17 @@ class Checkpoint:
             normalizer=None if statistics is None else ActionNormalizer.from_json(statistics),
             data=DataPosition(**values["data"]),
             files=values["files"],
+            place=str(folder) if snapshot is None else snapshot.url,
+            before=tuple(Training(**run) for run in values.get("before", ())),
+            published=values.get("published", False),
         )
+
+    @property
+    def history(self) -> tuple[Training, ...]:
+        """The runs that the weights went through, this one the last."""
+        mixture, digest = self.data.mixture, self.data.digest
+        this = Training(stage=self.run.stage, step=self.step, mixture=mixture, digest=digest, place=self.place)
+        return (*self.before, this)
 
     def load_policy(self) -> VideoPolicy:
         """The policy to use: averaged weights where the run keeps them, adapters merged, every tensor accounted for."""
@@ -107,7 +155,9 @@ class Checkpoint:
 
     def load_training_policy(self) -> VideoPolicy:
         """The policy as training left it, with adapters where the run trains those."""
-        policy = training_policy(VideoPolicy(self.model), self.run)
+        policy = VideoPolicy(self.model)
+        if not self.published:
+            policy = training_policy(policy, self.run)
         try:
             policy.load_state_dict(load_file(self.path / MODEL))
         except (SafetensorError, RuntimeError) as error:
@@ -120,7 +170,17 @@ class Checkpoint:
         return load_file(self.path / AVERAGE) if AVERAGE in self.files else None
 
     def optimizer_state(self) -> dict[str, Any]:
-        """What `save_checkpoint` was given."""
+        """What `save_checkpoint` was given.
+
+        Raises:
+            VptrainError: it was published without.
+        """
+        if self.published:
+            raise VptrainError(
+                "a published model cannot be resumed: it has no optimizer state.",
+                path=self.place,
+                hint="Begin a new run with --from.",
+            )
         state: dict[str, Any] = torch.load(self.path / OPTIMIZER, map_location="cpu", weights_only=True)
         return state
 
@@ -143,6 +203,7 @@ def save_checkpoint(
     normalizer: ActionNormalizer | None,
     data: DataPosition,
     optimizer_state: dict[str, Any],
+    before: Sequence[Training] = (),
 ) -> Path:
     """Writes a checkpoint under a temporary name, syncs and renames it, then prunes what the run does not keep.
 
@@ -166,7 +227,8 @@ def save_checkpoint(
             "model": to_dict(model),
             "run": to_dict(run),
             "actions": None if normalizer is None else normalizer.to_json(),
-            "data": {"mixture": data.mixture, "digest": data.digest, "position": data.position},
+            "data": asdict(data),
+            "before": [asdict(training) for training in before],
             "files": {file.name: _sha256(file) for file in sorted(partial.iterdir())},
         }
         (partial / "checkpoint.json").write_text(json.dumps(values, indent=2) + "\n")

@@ -22,8 +22,9 @@ import numpy as np
 from benchmarks.data.ingest_measuring import watch
 from benchmarks.data.recorded import RECORDINGS, recorded
 from benchmarks.data.tables import machine
+from vpdata import spaces
 from vpdata.clips.resize import resize
-from vpdata.sources.robocasa import CAMERAS, NUM_ACTION_DIMS, STATE
+from vpdata.sources.robocasa import ACTION_SPACE, CAMERAS, STATE
 
 SIZE, NUM_DEMOS = 256, 2
 GOAL_BYTES, GOAL_GROWTH = 1.5e9, 0.1
@@ -47,7 +48,7 @@ def write(file: Path, *, steps: int, compression: str | None) -> None:
     with h5py.File(file, "w") as h5:
         for number in range(NUM_DEMOS):
             demo = h5.create_group(f"data/demo_{number}")
-            demo["actions"] = np.zeros((steps, NUM_ACTION_DIMS))
+            demo["actions"] = np.zeros((steps, spaces.load(ACTION_SPACE).size))
             for name, size in STATE_SIZES.items():
                 demo[f"obs/{name}"] = np.zeros((steps, size))
             for name in CAMERAS.values():

@@ -52,6 +52,7 @@ STAGE1 = RunConfig(
     checkpoint_every=3,
     evaluate_every=3,
     num_workers=0,
+    trackers=(),
 )
 STAGE2 = replace(STAGE1, stage="stage2")
 

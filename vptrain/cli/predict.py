@@ -17,12 +17,16 @@ Examples:
 
 `vptrain predict runs/policy --mixture manifests/demo.toml --out runs/policy/predictions`
 
+`vptrain predict hf://user/drawer-policy --mixture manifests/demo.toml --out look`
+
 `vptrain predict runs/policy/checkpoints/step-00000600 --mixture manifests/demo.toml --out look --steps 30 --guidance 2`
 """
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run or one of its checkpoints, of stage 1 or 2.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run or one of its checkpoints, of stage 1 or 2, or hf://USER/NAME[@REVISION].")
+    ],
     mixture: Annotated[Path, typer.Option(help="Mixture file whose held-out clips to predict.")],
     out: Annotated[Path, typer.Option(help="Folder for predictions.json, an mp4 and a PNG for each shown window.")],
     videos: Annotated[int, typer.Option(min=1, help="At most so many windows to show, spread evenly.")] = 8,
@@ -49,7 +53,7 @@ def predict(
     sampling = replace(checkpoint.model.sampling, **{k: v for k, v in chosen.items() if v is not None})
     if checkpoint.run.stage != "stage1" and checkpoint.normalizer is None:
         output.say(
-            f"{checkpoint.path}: without action statistics the actions cannot be predicted, only the video. "
+            f"{checkpoint.place}: without action statistics the actions cannot be predicted, only the video. "
             "Convert the public checkpoint again with --mixture."
         )
     with output.progress_bar("windows", None) as advance:

@@ -11,10 +11,11 @@ import typer
 
 from vpdata.cli import output
 from vptrain.checkpoint import Checkpoint
+from vptrain.cli.base import Base, ConfigFile, DryRun, Processes, RecipeName
+from vptrain.cli.check_video import before_stage2
+from vptrain.cli.dry_run import show_plan
 from vptrain.config import ModelConfig, RunConfig, StageName, overridden
 from vptrain.errors import VptrainError
-from vptrain.recipes.models import model_config
-from vptrain.recipes.runs import run_config
 from vptrain.training.start import default_device, resume, start_joint, start_stage1, start_stage2
 from vptrain.training.stop import stop_signals
 from vptrain.training.trainer import Progress, Trainer
@@ -26,14 +27,24 @@ Examples:
 
 `vptrain stage1 --mixture manifests/demo.toml --out runs/video --resume`
 
+`vptrain stage1 --mixture manifests/demo.toml --out runs/fast --latents latents/demo`
+
 `vptrain stage1 --mixture manifests/all.toml --out runs/svd --model svd --pretrained /models/svd-xt --device cuda`
+
+`vptrain stage1 --recipe robocasa24 --mixture robocasa24.toml --out runs/video --dry-run --processes 8`
+
+`vptrain stage1 --config runs/video --mixture robocasa24.toml --out runs/again`
 """
 STAGE2_EPILOG = """
 Examples:
 
 `vptrain stage2 --mixture manifests/demo.toml --from runs/video --out runs/policy`
 
+`vptrain stage2 --mixture manifests/demo.toml --from hf://user/drawer-video@v1.0 --out runs/policy`
+
 `vptrain stage2 --mixture manifests/demo.toml --from runs/video --out runs/fast --set high_log_sigma_mean=4`
+
+`vptrain stage2 --recipe robocasa24 --mixture robocasa24.toml --from runs/video --out runs/policy`
 """
 JOINT_EPILOG = """
 Examples:
@@ -60,6 +71,10 @@ LearningRate = Annotated[float | None, typer.Option("--lr", help="Learning rate.
 Seed = Annotated[int | None, typer.Option(min=0, help="Of noise, dropout and new weights; default 0.")]
 Workers = Annotated[int | None, typer.Option("--num-workers", min=0, help="Processes that load windows.")]
 CheckpointEvery = Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")]
+Latents = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Train on these latents, from `vptrain latents`, in place of pictures."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any field of the run's configuration, such as drop=frame."),
@@ -78,6 +93,8 @@ TextEncoder = Annotated[
 def stage1(
     mixture: Mixture,
     out: Out,
+    recipe: RecipeName = None,
+    config: ConfigFile = None,
     model: ModelSize = None,
     pretrained: Pretrained = None,
     set_model: ModelSettings = None,
@@ -87,21 +104,29 @@ def stage1(
     seed: Seed = None,
     num_workers: Workers = None,
     checkpoint_every: CheckpointEvery = None,
+    latents: Latents = None,
     settings: Settings = None,
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
     allow_changed_data: AllowChangedData = False,
+    dry_run: DryRun = False,
+    processes: Processes = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train the video UNet on every window of a mixture, with and without actions."""
-    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
     place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     if resume_run:
-        trainer = place.resume("stage1", options, model=model, pretrained=pretrained, set_model=set_model)
+        of_new = _of_new(recipe, config, dry_run, processes)
+        trainer = place.resume("stage1", options, model=model, pretrained=pretrained, set_model=set_model, **of_new)
     else:
-        config = _model(model, pretrained, set_model)
-        trainer = start_stage1(mixture, out, model=config, run=options.run(config, "stage1"), **place.where())
+        base = Base.chosen("stage1", recipe=recipe, config=config)
+        sized = base.model_with(model, pretrained, set_model)
+        run = options.over(base.run_of(sized))
+        if _planned(place, sized, run, dry_run=dry_run, processes=processes, as_json=as_json):
+            return
+        trainer = start_stage1(mixture, out, model=sized, run=run, **place.where())
     _train(trainer, as_json=as_json)
 
 
@@ -109,30 +134,42 @@ def stage2(
     mixture: Mixture,
     out: Out,
     from_run: Annotated[
-        Path | None, typer.Option("--from", help="Stage-1 run or checkpoint whose video UNet to freeze and use.")
+        Path | None, typer.Option("--from", help="Stage-1 run, checkpoint or hf://USER/NAME whose UNet to freeze.")
     ] = None,
+    require_check: Annotated[
+        bool, typer.Option("--require-check", help="Refuse a video that has not passed `vptrain check-video`.")
+    ] = False,
+    recipe: RecipeName = None,
+    config: ConfigFile = None,
     steps: Steps = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     seed: Seed = None,
     num_workers: Workers = None,
     checkpoint_every: CheckpointEvery = None,
+    latents: Latents = None,
     settings: Settings = None,
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
     allow_changed_data: AllowChangedData = False,
+    dry_run: DryRun = False,
+    processes: Processes = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Freeze the video UNet and train the vision encoder and action head on the labelled windows of a mixture."""
-    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
     place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     if resume_run:
-        trainer = place.resume("stage2", options, from_=from_run)
+        trainer = place.resume("stage2", options, from_=from_run, **_of_new(recipe, config, dry_run, processes))
     else:
-        if from_run is None:
-            raise typer.BadParameter("name a stage-1 run or checkpoint (or --resume)", param_hint="--from")
-        run = options.run(_opened(from_run).model, "stage2")
+        base = Base.chosen("stage2", recipe=recipe, config=config)
+        sized = _frozen_model(base, from_run, dry_run=dry_run)
+        run = options.over(base.run_of(sized))
+        if _planned(place, sized, run, dry_run=dry_run, processes=processes, as_json=as_json):
+            return
+        assert from_run is not None  # without one it was only planned
+        before_stage2(from_run, required=require_check)
         trainer = start_stage2(mixture, out, stage1=from_run, run=run, **place.where())
     _train(trainer, as_json=as_json)
 
@@ -142,8 +179,10 @@ def joint(
     out: Out,
     from_run: Annotated[
         Path | None,
-        typer.Option("--from", help="Stage-1 run or checkpoint to begin with. Default: pretrained weights."),
+        typer.Option("--from", help="Stage-1 run, checkpoint or hf://USER/NAME. Default: pretrained weights."),
     ] = None,
+    recipe: RecipeName = None,
+    config: ConfigFile = None,
     model: ModelSize = None,
     pretrained: Pretrained = None,
     set_model: ModelSettings = None,
@@ -153,29 +192,37 @@ def joint(
     seed: Seed = None,
     num_workers: Workers = None,
     checkpoint_every: CheckpointEvery = None,
+    latents: Latents = None,
     settings: Settings = None,
     device: Device = None,
     text_encoder: TextEncoder = None,
     resume_run: Resume = False,
     allow_changed_data: AllowChangedData = False,
+    dry_run: DryRun = False,
+    processes: Processes = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Train video UNet, vision encoder and action head together on the labelled windows of a mixture.
 
     Action gradients stop at the UNet's features, as in the paper; `--set gradient_stop=reference` lets them through.
     """
-    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, settings)
+    options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
     place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
     of_model = {"model": model, "pretrained": pretrained, "set_model": set_model}
     if resume_run:
-        trainer = place.resume("joint", options, from_=from_run, **of_model)
-    elif from_run is not None:
-        _refuse(of_model, "the run named by --from has its own; leave the option out")
-        run = options.run(_opened(from_run).model, "joint")
-        trainer = start_joint(mixture, out, start=from_run, run=run, **place.where())
+        of_new = _of_new(recipe, config, dry_run, processes)
+        trainer = place.resume("joint", options, from_=from_run, **of_model, **of_new)
     else:
-        config = _model(model, pretrained, set_model)
-        trainer = start_joint(mixture, out, start=config, run=options.run(config, "joint"), **place.where())
+        base = Base.chosen("joint", recipe=recipe, config=config)
+        if from_run is None:
+            sized = base.model_with(model, pretrained, set_model)
+        else:
+            refuse(of_model, "the run named by --from has its own; leave the option out")
+            sized = _opened(from_run, check=not dry_run).model
+        run = options.over(base.run_of(sized))
+        if _planned(place, sized, run, dry_run=dry_run, processes=processes, as_json=as_json):
+            return
+        trainer = start_joint(mixture, out, start=from_run or sized, run=run, **place.where())
     _train(trainer, as_json=as_json)
 
 
@@ -189,12 +236,13 @@ class _Options:
     seed: int | None
     num_workers: int | None
     checkpoint_every: int | None
+    latents: str | None
     settings: list[str] | None
 
-    def run(self, model: ModelConfig, stage: StageName) -> RunConfig:
-        """The stage's default configuration with the options."""
+    def over(self, run: RunConfig) -> RunConfig:
+        """A configuration with the options."""
         values = {name: value for name, value in asdict(self).items() if name != "settings" and value is not None}
-        return overridden(replace(run_config(model, stage), **values), self.settings or ())
+        return overridden(replace(run, **values), self.settings or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +265,7 @@ class _Place:
 
     def resume(self, stage: StageName, options: _Options, **others: object) -> Trainer:
         """A resumed run keeps its configuration, but for fields that change no weight."""
-        _refuse(others, "a resumed run keeps its own; leave the option out")
+        refuse(others, "a resumed run keeps its own; leave the option out")
         changes = [
             f"{name}={value}" for name, value in asdict(options).items() if name != "settings" and value is not None
         ]
@@ -226,7 +274,8 @@ class _Place:
         )
 
 
-def _refuse(options: Mapping[str, object], reason: str) -> None:
+def refuse(options: Mapping[str, object], reason: str) -> None:
+    """Ends the command where one of these options, by the name of its parameter, was given."""
     spelled = {"learning_rate": "lr", "settings": "set"}
     for name, value in options.items():
         if value is not None:
@@ -234,17 +283,46 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
             raise typer.BadParameter(reason, param_hint=f"--{option}")
 
 
-def _opened(run: Path) -> Checkpoint:
+def _of_new(recipe: str | None, config: Path | None, dry_run: bool, processes: int | None) -> dict[str, object]:
+    """Options that a resumed run does not take, None where they were not given."""
+    return {"recipe": recipe, "config": config, "dry_run": dry_run or None, "processes": processes}
+
+
+def _planned(
+    place: _Place, model: ModelConfig, run: RunConfig, *, dry_run: bool, processes: int | None, as_json: bool
+) -> bool:
+    """Whether the run was to be planned only, which is then done."""
+    if not dry_run:
+        refuse({"processes": processes}, "say it with --dry-run; of a run, torchrun decides")
+        return False
+    show_plan(
+        place.mixture,
+        model=model,
+        run=run,
+        processes=processes or 1,
+        allow_changed_data=place.allow_changed_data,
+        as_json=as_json,
+    )
+    return True
+
+
+def _frozen_model(base: Base, from_run: Path | None, *, dry_run: bool) -> ModelConfig:
+    """The model whose video UNet stage 2 freezes; of a recipe or another run where there is none yet to begin with."""
+    if from_run is not None:
+        return _opened(from_run, check=not dry_run).model
+    if base.model is None or not dry_run:
+        raise typer.BadParameter("name a stage-1 run or checkpoint (or --resume)", param_hint="--from")
+    return base.model
+
+
+def _opened(run: Path, *, check: bool) -> Checkpoint:
     """The checkpoint to begin with; says so where more of it than the video UNet is trained."""
-    checkpoint = Checkpoint.open(run)
+    checkpoint = Checkpoint.open(run, check=check)
     if checkpoint.run.stage != "stage1":
-        output.say(f"{run} is of {checkpoint.run.stage}: its vision encoder and action head are trained further.")
+        output.say(
+            f"{checkpoint.place} is of {checkpoint.run.stage}: its vision encoder and action head are trained further."
+        )
     return checkpoint
-
-
-def _model(name: str | None, pretrained: str | None, settings: list[str] | None) -> ModelConfig:
-    config = overridden(model_config(name or "tiny"), settings or ())
-    return config if pretrained is None else replace(config, pretrained=pretrained)
 
 
 def _train(trainer: Trainer, *, as_json: bool) -> None:
@@ -257,7 +335,7 @@ def _train(trainer: Trainer, *, as_json: bool) -> None:
 
         def report(progress: Progress) -> None:
             last[:] = [progress]
-            advance()
+            advance(note=f"loss {progress.loss:.3g}  data {progress.data_wait_share:.0%}  {progress.memory_gb:.1f} GB")
             if shown and (progress.step % 100 == 0 or progress.step == total):
                 output.say(
                     f"{stage} step {progress.step}/{total}  loss {progress.loss:.4f}  "
@@ -266,7 +344,7 @@ def _train(trainer: Trainer, *, as_json: bool) -> None:
                 )
 
         with stop_signals() as stop:
-            is_complete = trainer.train(report, asked_to_stop=stop.asked)
+            is_complete = trainer.train(report, asked_to_stop=stop.asked, say=output.say if shown else _unsaid)
     trainer.engine.end()
     if shown:
         _print(trainer, last[0], is_complete=is_complete, as_json=as_json)
@@ -274,8 +352,12 @@ def _train(trainer: Trainer, *, as_json: bool) -> None:
         raise typer.Exit(130)
 
 
-def _nothing() -> None:
+def _nothing(count: int = 1, note: str = "") -> None:
     """Shows no progress."""
+
+
+def _unsaid(_: str) -> None:
+    """The main process says it."""
 
 
 def _print(trainer: Trainer, last: Progress, *, is_complete: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from vptrain.config.model import (
     TextConfig,
     UNetConfig,
 )
-from vptrain.config.plain import from_dict, overridden, to_dict
+from vptrain.config.plain import differences, flattened, from_dict, overridden, to_dict
 from vptrain.config.run import RunConfig, StageName
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "StageName",
     "TextConfig",
     "UNetConfig",
+    "differences",
+    "flattened",
     "from_dict",
     "overridden",
     "to_dict",

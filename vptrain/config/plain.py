@@ -24,6 +24,29 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+def flattened(values: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """The plain values of `to_dict` by dotted name, such as `unet.norm_groups`, in order; lists of plain ones whole."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = value if isinstance(value, dict) else None
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            inner = {str(i): item for i, item in enumerate(value)}
+        if inner is None:
+            flat[prefix + name] = value
+        else:
+            flat |= flattened(inner, prefix=f"{prefix}{name}.")
+    return flat
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Dotted name, value in `a` and value in `b` of every field in which two configurations differ.
+
+    A field that one of them does not have counts as None there.
+    """
+    x, y = flattened(a), flattened(b)
+    return [(name, x.get(name), y.get(name)) for name in x | y if x.get(name) != y.get(name)]
+
+
 def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     """The inverse of `to_dict`.
 

@@ -60,9 +60,15 @@ class RunConfig:
         keep_checkpoints: so many of the newest stay, ...
         keep_every: ... and every checkpoint whose step is a multiple of this; None for no other.
         evaluate_every: steps between losses on held-out windows, with fixed noise; the last step always has one.
+        sample_every: steps between predictions of held-out windows, shown and scored; the last step always has one;
+            None for never.
+        diverge_factor: the run stops where the loss is above this times its median of the last 100 steps, 20 steps in
+            a row; None for never.
         num_workers: processes a device that load windows; no number changes what is trained.
         cpu_threads: of CPU kernels, None for as many as there are cores; on tiny tensors threads wait for each other.
         trackers: where the metrics go beside metrics.jsonl.
+        latents: folder of `vptrain latents` to train on in place of pictures; None decodes and encodes as it goes.
+        recipe: the name of the recipe that it began as; other fields may have been changed since.
     """
 
     stage: StageName
@@ -104,9 +110,13 @@ class RunConfig:
     keep_checkpoints: int = 2
     keep_every: int | None = None
     evaluate_every: int = 1000
+    sample_every: int | None = None
+    diverge_factor: float | None = None
     num_workers: int = 2
     cpu_threads: int | None = None
     trackers: tuple[Tracker, ...] = ("tensorboard",)
+    latents: str | None = None
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "reuse", "reuse_block", "checkpoint_every", "keep_checkpoints"):
@@ -114,6 +124,10 @@ class RunConfig:
                 raise VptrainError(f"{name} {getattr(self, name)} is less than 1.")
         if self.micro_batch_size is not None and self.micro_batch_size < 1:
             raise VptrainError(f"micro_batch_size {self.micro_batch_size} is less than 1.")
+        if self.sample_every is not None and self.sample_every < 1:
+            raise VptrainError(f"sample_every {self.sample_every} is less than 1.")
+        if self.diverge_factor is not None and self.diverge_factor <= 1:
+            raise VptrainError(f"diverge_factor {self.diverge_factor} is not above 1.")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise VptrainError(f"ema_decay {self.ema_decay} is not between 0 and 1.")
         if self.lora_rank is not None and self.stage != "stage1":
@@ -132,9 +146,12 @@ RESUMABLE = frozenset(
         "keep_checkpoints",
         "keep_every",
         "evaluate_every",
+        "sample_every",
+        "diverge_factor",
         "num_workers",
         "cpu_threads",
         "trackers",
+        "latents",
     }
 )
 """Fields that a resumed run may change, since the weights that it ends with do not depend on them."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vpdata import spaces
 from vptrain.config import ModelConfig
-from vptrain.models.autoencoder import build_autoencoder
+from vptrain.models.autoencoder import build_autoencoder, posteriors
 from vptrain.models.encoder import VisionEncoder
 from vptrain.models.head import ActionHead
 from vptrain.models.unet import UNetOutput, VideoUNet
@@ -75,12 +75,14 @@ class VideoPolicy(nn.Module):
             chunk: frames encoded at once, which bounds the memory and changes nothing else.
         """
         B, V, F = frames_BVFCHW.shape[:3]
-        parts = torch.split(frames_BVFCHW.flatten(0, 2), chunk)
-        posteriors = [self.autoencoder.encode(part).latent_dist for part in parts]
-        mean = torch.cat([posterior.mean for posterior in posteriors])
-        std = torch.cat([posterior.std for posterior in posteriors])
-        latents = (mean + std * noise.flatten(0, 1)) * self.config.autoencoder.scaling_factor
-        latents = latents.reshape(B, V * F, *latents.shape[1:])
+        mean, log_variance = posteriors(self.autoencoder, frames_BVFCHW.flatten(0, 2), chunk=chunk)
+        shape = (B, V * F, *mean.shape[1:])
+        return self.targets(mean.reshape(shape), log_variance.reshape(shape), noise=noise)
+
+    def targets(self, mean_BTCHW: Tensor, log_variance_BTCHW: Tensor, *, noise: Tensor) -> Tensor:
+        """The second half of `encode_video`: scaled samples of posteriors, the first one repeated in front."""
+        std_BTCHW = (0.5 * log_variance_BTCHW).exp()
+        latents = (mean_BTCHW + std_BTCHW * noise) * self.config.autoencoder.scaling_factor
         return torch.cat([latents[:, :1], latents], dim=1)
 
     @torch.no_grad()
@@ -97,8 +99,12 @@ class VideoPolicy(nn.Module):
         """
         B, V = first_BVCHW.shape[:2]
         noisy = (first_BVCHW + self.config.condition_noise * noise_BVCHW).flatten(0, 1)
-        modes = [self.autoencoder.encode(part).latent_dist.mode() for part in torch.split(noisy, ENCODE_CHUNK)]
-        views = torch.cat(modes).float().reshape(B, V, *modes[0].shape[1:])
+        modes, _ = posteriors(self.autoencoder, noisy, chunk=ENCODE_CHUNK)
+        return self.condition(modes.float().reshape(B, V, *modes.shape[1:]), text_BE, layout=layout)
+
+    def condition(self, views_BVCHW: Tensor, text_BE: Tensor, *, layout: Sequence[str]) -> Condition:
+        """The second half of `encode_condition`: from the noised first frames' latents, not scaled."""
+        views = views_BVCHW
         latents = torch.cat([views[:, :1], views.repeat_interleave(self.config.num_frames, dim=1)], dim=1)
         text = text_BE[:, None].expand(-1, latents.shape[1], -1)
         return Condition(latents_BTCHW=latents, text_BTE=text, layout=tuple(layout))

@@ -66,6 +66,12 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
         kinds = (SpatioTemporalResBlock, TransformerSpatioTemporalModel)
         return [module for module in self.modules() if isinstance(module, kinds)]
 
+    def use_channels_last(self) -> None:
+        """Puts the weights of two-dimensional convolutions, and with them the images, in channels-last memory."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
     def checkpoint_activations(self) -> None:
         """From now on a backward pass computes each block again instead of keeping what it needs of it."""
         for block in self.blocks():

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from vptrain.config import ModelConfig, RunConfig, StageName
 
+STAGES: tuple[StageName, ...] = ("stage1", "stage2", "joint")
+
 _SVD = {
     # METHOD: Adam at 1e-5 (x5 for encoder and head), no schedule, batch 4 on each of 8 devices, about 369k steps
-    "stage1": RunConfig(stage="stage1", steps=369_000, batch_size=32, learning_rate=1e-5),
-    "stage2": RunConfig(stage="stage2", steps=369_000, batch_size=32, learning_rate=5e-5),
-    "joint": RunConfig(stage="joint", steps=369_000, batch_size=32, learning_rate=1e-5),
+    "stage1": RunConfig(stage="stage1", steps=369_000, batch_size=32, learning_rate=1e-5, sample_every=10_000),
+    "stage2": RunConfig(stage="stage2", steps=369_000, batch_size=32, learning_rate=5e-5, sample_every=10_000),
+    "joint": RunConfig(stage="joint", steps=369_000, batch_size=32, learning_rate=1e-5, sample_every=10_000),
 }
 
 _TINY_STAGE1 = RunConfig(
@@ -23,6 +25,7 @@ _TINY_STAGE1 = RunConfig(
     drop_rate=0.0,  # the tiny model is sampled without guidance
     checkpoint_every=210,
     evaluate_every=105,
+    sample_every=105,
     num_workers=1,
     cpu_threads=1,
 )
@@ -40,6 +43,7 @@ _TINY = {
         reuse_block=24,
         checkpoint_every=384,
         evaluate_every=384,
+        sample_every=384,
     ),
     "joint": replace(_TINY_STAGE1, stage="joint", head_rate_factor=1.0),
 }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vpdata.mixture.mixture import Mixture
 from vpdata.mixture.report import MixtureReport, describe
@@ -55,6 +56,7 @@ class RunFacts:
         num_windows: windows trained on, repeats counted.
         num_parameters, num_trainable: of the policy, and of the parts that this stage trains.
         training, held_out: losses in order of steps.
+        by_sigma: the held-out losses at each noise level, the lowest first.
         seconds: of training, over all resumes.
         windows_per_second, data_wait_share: as the log's last line says.
     """
@@ -68,6 +70,7 @@ class RunFacts:
     num_trainable: int
     training: tuple[LossPoint, ...]
     held_out: tuple[LossPoint, ...]
+    by_sigma: tuple[tuple[str, tuple[LossPoint, ...]], ...]
     seconds: float
     windows_per_second: float
     data_wait_share: float
@@ -169,6 +172,7 @@ def _read_run(folder: Path, *, stage: str, mixture_file: Path, digest: str) -> R
             num_trainable=described["trainable_parameters"],
             training=_points(training, "loss"),
             held_out=_points([line for line in lines if "held_out_loss" in line], "held_out_loss"),
+            by_sigma=_by_sigma([line for line in lines if "held_out_loss_by_sigma" in line]),
             seconds=last["seconds"],
             windows_per_second=last["windows_per_second"],
             data_wait_share=last["data_wait_share"],
@@ -183,6 +187,14 @@ def _read_run(folder: Path, *, stage: str, mixture_file: Path, digest: str) -> R
 
 def _points(lines: Sequence[dict[str, float]], name: str) -> tuple[LossPoint, ...]:
     return tuple(LossPoint(step=int(line["step"]), loss=line[name]) for line in lines)
+
+
+def _by_sigma(lines: Sequence[dict[str, Any]]) -> tuple[tuple[str, tuple[LossPoint, ...]], ...]:
+    levels = lines[0]["held_out_loss_by_sigma"] if lines else {}
+    return tuple(
+        (level, tuple(LossPoint(step=line["step"], loss=line["held_out_loss_by_sigma"][level]) for line in lines))
+        for level in levels
+    )
 
 
 def _read_times(path: Path) -> tuple[CommandTime, ...]:

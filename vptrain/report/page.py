@@ -28,6 +28,7 @@ class RunView:
     facts: RunFacts
     chart: Markup
     log: bool
+    sigma_chart: Markup | None
     config: str
 
 
@@ -91,8 +92,20 @@ def _run(facts: RunFacts) -> RunView:
         facts=facts,
         chart=line_chart(lines, x_label="steps", label=f"losses of {facts.run.stage} over steps", log=log),
         log=log,
+        sigma_chart=_sigma_chart(facts),
         config=json.dumps({"model": to_dict(facts.model), "run": to_dict(facts.run)}, indent=2),
     )
+
+
+def _sigma_chart(facts: RunFacts) -> Markup | None:
+    """Held-out losses at each noise level, relative to their first; None where there is one point or none."""
+    if len(facts.held_out) < 2 or not facts.by_sigma:
+        return None
+    lines = [
+        Line(css=f"line-held-out level-{i}", points=[(point.step, point.loss / points[0].loss) for point in points])
+        for i, (_, points) in enumerate(facts.by_sigma)
+    ]
+    return line_chart(lines, x_label="steps", label=f"held-out losses of {facts.run.stage} by noise level", height=170)
 
 
 def _points(points: tuple[LossPoint, ...]) -> list[tuple[float, float]]:

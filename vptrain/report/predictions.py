@@ -41,13 +41,26 @@ class ActionScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RobotCommands:
+    """One window's predicted actions in the recorded robot's own space, (horizon, D), clipped to what it takes."""
+
+    space: str
+    names: tuple[str, ...]
+    commands: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedActions:
-    """One window's actions, (horizon, D) in the space's units; `mask` (horizon,) is false where none was recorded."""
+    """One window's actions, (horizon, D) in the space's units; `mask` (horizon,) is false where none was recorded.
+
+    `robot` is None where the predicted actions do not say all that the robot needs.
+    """
 
     predicted: tuple[tuple[float, ...], ...]
     recorded: tuple[tuple[float, ...], ...]
     mask: tuple[bool, ...]
     names: tuple[str, ...]
+    robot: RobotCommands | None
 
     def __post_init__(self) -> None:
         same_length = len(self.predicted) == len(self.recorded) == len(self.mask)

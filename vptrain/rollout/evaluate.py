@@ -161,7 +161,7 @@ def _window_seed(seed: int, window: Window) -> int:
 def _split(
     windows: Sequence[Window], batch: Batch, frames: Tensor | None, actions: NDArray[np.float64] | None
 ) -> Iterator[WindowPrediction]:
-    shown, recorded = batch.frames_BVFHWC.cpu().numpy(), batch.actions_BAD
+    shown, recorded = batch.pictures_BVFHWC.cpu().numpy(), batch.actions_BAD
     for i, window in enumerate(windows):
         yield WindowPrediction(
             window=window.with_frames(dict(zip(batch.layout, shown[i], strict=True))),

@@ -20,7 +20,7 @@ from vptrain.normalize import ActionNormalizer
 from vptrain.rollout.commands import robot_commands
 from vptrain.rollout.evaluate import ActionErrors, WindowPrediction, predict_windows
 from vptrain.rollout.render import write_strip, write_video
-from vptrain.training.trainer import convertible, spread_windows
+from vptrain.rollout.windows import convertible, spread_windows
 
 RESULT = "predictions.json"
 

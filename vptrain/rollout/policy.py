@@ -52,7 +52,7 @@ def predict(
     def noise(*shape: int) -> Tensor:
         return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
 
-    first = images_to_unit(batch.frames_BVFHWC[:, :, 0].to(device))
+    first = images_to_unit(batch.pictures_BVFHWC[:, :, 0].to(device))
     condition = policy.encode_condition(
         first,
         text.encode(batch.instructions).to(device),

@@ -1,5 +1,6 @@
-"""A prediction in; an mp4 (recorded above predicted) and a PNG strip (frames over time) out."""
+"""Predictions in; an mp4 (recorded above predicted) and a picture (frames over time) of them out."""
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,18 +18,22 @@ BACKGROUND = 24
 
 
 def write_video(prediction: WindowPrediction, path: Path, *, fps: float) -> None:
-    """Writes the window as H.264: recorded cameras side by side, predicted ones below, the last frame held a moment."""
-    recorded, predicted = prediction.window.frames, prediction.frames
-    if predicted is None:
-        raise ValueError("there is no predicted video")
-    num_frames = len(prediction.window.frame_mask)
+    """Writes one window; see `write_videos`."""
+    write_videos([prediction], path, fps=fps)
+
+
+def write_videos(predictions: Sequence[WindowPrediction], path: Path, *, fps: float) -> None:
+    """Writes windows below each other as H.264.
+
+    Of each, recorded cameras side by side and predicted ones below; the last frame is held a moment.
+    """
+    num_frames = len(predictions[0].window.frame_mask)
     order = [*range(num_frames), *[num_frames - 1] * HOLD_FRAMES]
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         options = {"crf": "14", "preset": "veryfast", "x264-params": "mbtree=0"}  # with mbtree bytes differ by run
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=options)
         for i, t in enumerate(order):
-            rows = [_row([views[camera][t] for camera in recorded]) for views in (recorded, predicted)]
-            picture = _even(_column(rows))
+            picture = _even(_column([row for prediction in predictions for row in _moment(prediction, t)]))
             if i == 0:
                 stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -36,14 +41,30 @@ def write_video(prediction: WindowPrediction, path: Path, *, fps: float) -> None
 
 
 def write_strip(prediction: WindowPrediction, path: Path) -> None:
-    """Writes frames over time from left to right; for every camera a recorded row and below it the predicted one."""
+    """Writes one window; see `strips`."""
+    Image.fromarray(strips([prediction])).save(path)
+
+
+def strips(predictions: Sequence[WindowPrediction]) -> NDArray[np.uint8]:
+    """Windows below each other, (H, W, 3): of every camera its frames from left to right, below them the predicted."""
+    rows = []
+    for prediction in predictions:
+        made = _made(prediction)
+        for camera, recorded in prediction.window.frames.items():
+            rows += [_row(list(recorded)), _row(list(made[camera]))]
+    return _column(rows)
+
+
+def _moment(prediction: WindowPrediction, t: int) -> list[NDArray[np.uint8]]:
+    """Its frames t: a row of recorded and a row of predicted ones."""
+    recorded = prediction.window.frames
+    return [_row([views[camera][t] for camera in recorded]) for views in (recorded, _made(prediction))]
+
+
+def _made(prediction: WindowPrediction) -> Mapping[str, NDArray[np.uint8]]:
     if prediction.frames is None:
         raise ValueError("there is no predicted video")
-    rows = []
-    for camera, recorded in prediction.window.frames.items():
-        rows.append(_row(list(recorded)))
-        rows.append(_row(list(prediction.frames[camera])))
-    Image.fromarray(_column(rows)).save(path)
+    return prediction.frames
 
 
 def _scaled(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -57,7 +78,10 @@ def _row(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _column(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.concatenate([np.pad(row, ((0, GAP), (0, 0), (0, 0)), constant_values=BACKGROUND) for row in rows])[:-GAP]
+    width = max(row.shape[1] for row in rows)
+    padding = [((0, GAP), (0, width - row.shape[1]), (0, 0)) for row in rows]
+    padded = [np.pad(row, around, constant_values=BACKGROUND) for row, around in zip(rows, padding, strict=True)]
+    return np.concatenate(padded)[:-GAP]
 
 
 def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ Accelerate joins them, and weights are replicated (DDP) or sharded (FSDP2).
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -113,9 +113,11 @@ class Engine:
             module.set_requires_gradient_sync(is_last)
             yield
             return
-        local = isinstance(module, DistributedDataParallel) and not is_last
-        with module.no_sync() if local else nullcontext():
-            yield
+        if isinstance(module, DistributedDataParallel) and not is_last:
+            with module.no_sync():
+                yield
+            return
+        yield
 
     def backward(self, loss: Tensor) -> None:
         """The gradient of this process's share of the mean loss: DDP and FSDP take the mean over processes."""
@@ -129,7 +131,7 @@ class Engine:
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
         self._scaler.step(optimizer)
         self._scaler.update()
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)  # type: ignore[operator]
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def sum(self, *values: float) -> tuple[float, ...]:
         """Each value, added up over all processes."""
@@ -149,6 +151,11 @@ class Engine:
         most = torch.tensor(count, device=self.device)
         torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
         return int(most)
+
+    def is_loss_of_process(self, error: RuntimeError) -> bool:
+        """Whether an error says that another process does not answer any more."""
+        named = any(name in str(error) for name in ("gloo", "NCCL", "Connection closed by peer", "Connection reset"))
+        return self.world_size > 1 and (isinstance(error, torch.distributed.DistError) or named)
 
     def wait(self) -> None:
         """Until all processes are here."""

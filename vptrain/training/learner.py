@@ -4,10 +4,10 @@ Enters: the policy of a run and its state where it goes on. Leaves: losses, and 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ from vptrain.config import RunConfig
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.training.engine import Engine
+from vptrain.training.evaluation import HeldOutLoss, label, levels, sigma_at
 from vptrain.training.optimizer import Average, freeze, make_optimizer, rate_factor
 from vptrain.training.step import Features, StageLosses
+from vptrain.training.watch import Divergence
 
 HELD_OUT_SEED = -1
 
@@ -26,11 +28,15 @@ T = TypeVar("T")
 
 
 class LossError(Exception):
-    """The mean loss of a step is not finite, in every process."""
+    """The mean loss of a step is not finite, or has run away, in every process.
 
-    def __init__(self, loss: float) -> None:
+    `window_losses` are this process's: (B,) for each of its items.
+    """
+
+    def __init__(self, loss: float, window_losses: list[Tensor]) -> None:
         super().__init__(f"loss {loss}")
         self.loss = loss
+        self.window_losses = window_losses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ class Learner:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     average: Average | None
+    divergence: Divergence
 
     @classmethod
     def make(
@@ -78,7 +85,7 @@ class Learner:
         """Freezes what the stage does not train, spreads the policy, and takes up the state of a run that goes on."""
         freeze(policy, run)
         if run.channels_last:
-            policy.unet.to(memory_format=torch.channels_last)
+            policy.unet.use_channels_last()
         if run.activation_checkpointing:
             policy.unet.checkpoint_activations()
         losses = StageLosses(policy, text=text, run=run)
@@ -98,7 +105,15 @@ class Learner:
                 engine.load_weights(module, weights)
         if restored is not None:
             engine.load_optimizer_state(module, optimizer, restored.optimizer)
-        return cls(run=run, engine=engine, losses=losses, module=module, optimizer=optimizer, average=average)
+        return cls(
+            run=run,
+            engine=engine,
+            losses=losses,
+            module=module,
+            optimizer=optimizer,
+            average=average,
+            divergence=Divergence(run.diverge_factor),
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -122,21 +137,23 @@ class Learner:
             stopping: whether this process was asked to stop.
 
         Raises:
-            LossError: the loss is not finite; the weights are as before the step.
+            LossError: the loss is not finite or has run away; the weights are as before the step.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.run.learning_rate * rate_factor(self.run, step) * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.engine.device)
-        passes = self._passes(items)
+        passes, window_losses = self._passes(items), list[Tensor]()
         for i, (item, weight) in enumerate(passes, 1):
             with self.engine.gradients(self.module, is_last=i == len(passes)):
-                share = self.module(item, turn=turn).sum() * (weight / self.run.batch_size)
+                losses = self.module(item, turn=turn)
+                share = losses.sum() * (weight / self.run.batch_size)
                 self.engine.backward(share)
+            window_losses.append(losses.detach())
             total += share.detach()
         loss, stops = self.engine.sum(total.item(), float(stopping))
-        if not math.isfinite(loss):
-            raise LossError(loss)
+        if not math.isfinite(loss) or self.divergence.note(loss):
+            raise LossError(loss, window_losses[: len(items)])
         norm = self.engine.step(
             self.optimizer,
             [parameter for group in self.optimizer.param_groups for parameter in group["params"]],
@@ -147,17 +164,31 @@ class Learner:
         return Update(loss=loss, gradient_norm=norm, stopping=stops > 0)
 
     @torch.no_grad()
-    def evaluate(self, batches: Sequence[Batch]) -> float:
-        """The mean loss over batches of all processes with fixed noise; of the averaged weights where there are any."""
+    def evaluate(self, batches: Sequence[Batch]) -> HeldOutLoss:
+        """The mean loss over batches of all processes at several noise levels, of each window with the same noise.
+
+        Of the averaged weights where there are any.
+        """
         kept, self.losses.run = (
             self.losses.run,
             replace(self.run, drop_rate=0.0, color_jitter=False, seed=HELD_OUT_SEED),
         )
+        sums: dict[str, float] = {}
         with self._averaged():
-            losses = torch.cat([weight * self.module(batch) for batch, weight in self._passes(batches)])
-        self.losses.run = kept
-        total, count = self.engine.sum(losses.sum().item(), float(sum(map(len, batches))))
-        return total / count
+            for level in levels():
+                self.losses.level = level
+                losses = torch.cat([weight * self.module(batch) for batch, weight in self._passes(batches)])
+                sums[label(sigma_at(level, self.run))] = losses.sum().item()
+        self.losses.run, self.losses.level = kept, None
+        count, *totals = self.engine.sum(float(sum(map(len, batches))), *sums.values())
+        by_sigma = {name: total / count for name, total in zip(sums, totals, strict=True)}
+        return HeldOutLoss(mean=sum(by_sigma.values()) / len(by_sigma), by_sigma=by_sigma)
+
+    @torch.no_grad()
+    def use(self, of: Callable[[VideoPolicy, CachedText], T]) -> T:
+        """What a use of the policy returns, of the averaged weights where there are any; in all processes alike."""
+        with self._averaged():
+            return cast(T, self.module(of))
 
     def state(self) -> LearnerState:
         """All that a checkpoint holds; every process has to call it."""

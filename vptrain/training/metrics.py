@@ -8,18 +8,25 @@ from typing import Any
 class MetricsLog:
     """Appends to RUN/metrics.jsonl.
 
-    Every line has `step`, and any of `loss` (mean since the last such line), `held_out_loss`, `learning_rate`,
-    `windows_per_second`, `data_wait_share` (of wall time) and `seconds` (of training, over all resumes).
+    Every line has `step`, and one of:
+
+    * `loss` (mean since the last such line), `learning_rate`, `gradient_norm`, `windows_per_second`, `data_wait_share`
+      (of wall time), `seconds` (of training, over all resumes), `memory_gb` (the main process's peak) and, on a GPU,
+      `gpu_memory_gb` (the peak that torch has allotted there);
+    * `held_out_loss` and `held_out_loss_by_sigma`, noise level -> loss, of which it is the mean;
+    * `samples`: name -> score of the sampled clips, see `vptrain.training.samples`.
     """
 
     def __init__(self, path: Path, *, step: int) -> None:
         """Opens the log of a run that goes on after `step`."""
-        kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
+        lines = read_metrics(path) if path.exists() else []
+        kept = [line for line in lines if line["step"] <= step]
         temporary = path.with_suffix(".partial")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
         temporary.replace(path)
         self._path = path
         self.seconds = max((line.get("seconds", 0.0) for line in kept), default=0.0)
+        self.last_step_before = max((int(line["step"]) for line in lines), default=0)
 
     def append(self, **values: Any) -> None:
         """Writes one line."""
@@ -31,3 +38,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a log; a last line cut off by a crash is left out."""
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1]]
+
+
+def flattened(values: dict[str, Any], *, prefix: str = "") -> dict[str, float]:
+    """The numbers of a line by name, those of nested ones as `name/inner name`; None is left out."""
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, prefix=f"{prefix}{name}/")
+        elif value is not None:
+            flat[prefix + name] = float(value)
+    return flat

@@ -14,9 +14,10 @@ from vptrain.errors import VptrainError
 from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import load_text_encoder
 from vptrain.normalize import ActionNormalizer
+from vptrain.rollout.windows import convertible
 from vptrain.training.engine import Engine
 from vptrain.training.learner import Restored
-from vptrain.training.trainer import Trainer, convertible
+from vptrain.training.trainer import Trainer
 
 
 def start_stage1(
@@ -54,13 +55,15 @@ def start_stage2(
     mixture_file: Path,
     folder: Path,
     *,
-    stage1: Path,
+    stage1: Path | str,
     run: RunConfig,
     device: str,
     text_location: str | None = None,
     allow_changed_data: bool = False,
 ) -> Trainer:
-    """A new stage-2 run on the video UNet of a stage-1 run or checkpoint; `allow_changed_data` as for stage 1.
+    """A new stage-2 run on the video UNet of a stage-1 run or checkpoint (or its URL on the Hub).
+
+    `allow_changed_data` as for stage 1.
 
     Raises:
         VptrainError: the folder holds a run, there is no such checkpoint, or a labelled source's actions do not
@@ -71,7 +74,7 @@ def start_stage2(
     _refuse_existing(folder)
     checkpoint = Checkpoint.open(stage1)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
-    _check_labelled(mixture, checkpoint.model)
+    check_labelled(mixture, checkpoint.model)
     return Trainer(
         folder=folder,
         run=run,
@@ -81,6 +84,7 @@ def start_stage2(
         mixture=mixture,
         mixture_file=str(mixture_file),
         normalizer=ActionNormalizer.fit(mixture.training_clips(), space=checkpoint.model.action_space),
+        before=checkpoint.history,
     )
 
 
@@ -88,7 +92,7 @@ def start_joint(
     mixture_file: Path,
     folder: Path,
     *,
-    start: ModelConfig | Path,
+    start: ModelConfig | Path | str,
     run: RunConfig,
     device: str,
     text_location: str | None = None,
@@ -97,7 +101,7 @@ def start_joint(
     """A new joint run.
 
     Args:
-        start: the model whose pretrained weights to begin with, or a stage-1 run or checkpoint.
+        start: the model whose pretrained weights to begin with, or a stage-1 run or checkpoint (or its URL on the Hub).
         allow_changed_data: as for stage 1.
 
     Raises:
@@ -106,9 +110,14 @@ def start_joint(
     engine = Engine.start(run, device=device)
     _refuse_existing(folder)
     mixture = Mixture.open(mixture_file, allow_changed=allow_changed_data).labelled_only()
-    model = Checkpoint.open(start).model if isinstance(start, Path) else start
-    _check_labelled(mixture, model)
-    policy = Checkpoint.open(start).load_policy() if isinstance(start, Path) else initial_policy(start, seed=run.seed)
+    checkpoint: Checkpoint | None = None
+    if isinstance(start, ModelConfig):
+        model = start
+    else:
+        checkpoint = Checkpoint.open(start)
+        model = checkpoint.model
+    check_labelled(mixture, model)
+    policy = initial_policy(model, seed=run.seed) if checkpoint is None else checkpoint.load_policy()
     return Trainer(
         folder=folder,
         run=run,
@@ -118,6 +127,7 @@ def start_joint(
         mixture=mixture,
         mixture_file=str(mixture_file),
         normalizer=ActionNormalizer.fit(mixture.training_clips(), space=model.action_space),
+        before=() if checkpoint is None else checkpoint.history,
     )
 
 
@@ -166,8 +176,8 @@ def resume(
                 "these data by --allow-changed-data.",
             )
         if checkpoint.run.stage != "stage1":
-            _check_labelled(mixture, checkpoint.model)
-    return Trainer(
+            check_labelled(mixture, checkpoint.model)
+    trainer = Trainer(
         folder=folder,
         run=run,
         engine=engine,
@@ -180,7 +190,26 @@ def resume(
             step=checkpoint.step, average=checkpoint.load_average(), optimizer=checkpoint.optimizer_state()
         ),
         step=checkpoint.step,
+        before=checkpoint.before,
     )
+    if not allow_changed_data:
+        _check_latents(trainer, checkpoint)
+    return trainer
+
+
+def _check_latents(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Makes sure that a run goes on with the very latents that it began with, wherever they lie now; or with none."""
+    found = None if trainer.latents is None else trainer.latents.digest
+    if found != checkpoint.data.latents:
+        had, has = (
+            "pictures" if digest is None else f"latents {digest[:12]}…" for digest in (checkpoint.data.latents, found)
+        )
+        raise VptrainError(
+            f"this run was trained on {had}, and would go on with {has}.",
+            path=trainer.folder,
+            hint="Say where its latents lie with --latents DIR (`--set latents=none` for pictures), begin a new run in "
+            "another folder, or go on with these data by --allow-changed-data.",
+        )
 
 
 def _changed(run: RunConfig, changes: Sequence[str]) -> RunConfig:
@@ -213,7 +242,12 @@ def _refuse_existing(folder: Path) -> None:
         )
 
 
-def _check_labelled(mixture: Mixture, model: ModelConfig) -> None:
+def check_labelled(mixture: Mixture, model: ModelConfig) -> None:
+    """Makes sure that the model can predict the actions of all labelled clips, from a camera that it knows.
+
+    Raises:
+        VptrainError: of one it cannot.
+    """
     for placed in mixture.training_clips():
         if not {camera.name for camera in placed.clip.episode.cameras} & set(model.cameras):
             raise VptrainError(

@@ -3,6 +3,7 @@
 Every random draw follows from the run's seed and stage and the window's key alone.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -51,6 +52,10 @@ class _Draw:
     noise: Tensor
 
 
+Use = Callable[[VideoPolicy, CachedText], object]
+"""Something to do with a policy and its text encoder."""
+
+
 class StageLosses(nn.Module):
     """The policy under a run's objective: one module, so that what shares or shards it sees every use of a weight."""
 
@@ -58,13 +63,16 @@ class StageLosses(nn.Module):
         super().__init__()
         self.policy = policy
         self.run = run
+        self.level: float | None = None
+        """Standard normal: where in its distribution ln(sigma) is held, None to draw it for each window."""
         self._text = text
 
-    def forward(self, of: Batch | Features, *, features_only: bool = False, turn: int = 0) -> Tensor | Features:
+    def forward(self, of: Batch | Features | Use, *, features_only: bool = False, turn: int = 0) -> object:
         """(B,) float32 losses of the run's stage; with `features_only`, what stage 2's frozen part makes of a batch.
 
         Args:
-            of: windows; or, in stage 2, their features.
+            of: windows; in stage 2, also their features; or another use of the policy, whose result is returned, since
+                weights that are sharded can be used in here alone.
             features_only: see above.
             turn: how often the features have served before, which draws other noise on the actions.
 
@@ -72,6 +80,8 @@ class StageLosses(nn.Module):
             VptrainError: stage 2 or joint training was given windows without actions.
         """
         with _autocast(self.device, self.run.precision):
+            if callable(of):
+                return of(self.policy, self._text)
             if self.run.stage != "stage2":
                 assert isinstance(of, Batch)
                 return self._video_losses(of)
@@ -139,30 +149,35 @@ class StageLosses(nn.Module):
 
     def _draw(self, batch: Batch) -> _Draw:
         """Latents, condition with dropout, and the video's noise."""
-        run, config, draws = self.run, self.policy.config, self._draws(batch.keys)
-        frames = images_to_unit(batch.frames_BVFHWC.to(self.device))
-        if run.color_jitter:
-            frames = color_jitter(frames, jitter_draws(run.seed, batch.keys, num_cameras=len(batch.layout)))
-        V, F = frames.shape[1:3]
-        first = frames[:, :, 0]
+        run, draws = self.run, self._draws(batch.keys)
         with _autocast(self.device, _autoencoder_precision(run)):
-            latents = self.policy.encode_video(
-                frames, noise=draws.normal("posterior", config.latent_shape(V * F))
-            ).float()
-            condition = self.policy.encode_condition(
-                first,
-                self._text.encode(batch.instructions).to(self.device),
-                layout=batch.layout,
-                noise_BVCHW=draws.normal("first frames", first.shape[1:]),
-            )
+            latents, condition = self._encoded(batch, draws)
         mean, std = run.log_sigma_mean, run.log_sigma_std
         if run.stage != "stage1" and run.high_log_sigma_mean is not None:
             mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
         return _Draw(
             latents=latents,
             condition=self._drop(condition, draws),
-            sigma_B=draw_sigma(draws.normal("sigma", ()), mean=mean, std=std),
+            sigma_B=draw_sigma(self._unit_sigma(draws, "sigma"), mean=mean, std=std),
             noise=draws.normal("video", latents.shape[1:]),
+        )
+
+    def _encoded(self, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+        """Targets and condition, of pictures or of what the autoencoder made of them in advance."""
+        run, config = self.run, self.policy.config
+        noise = draws.normal("posterior", config.latent_shape(len(batch.layout) * config.num_frames))
+        text_BE = self._text.encode(batch.instructions).to(self.device)
+        if batch.latents is not None:
+            mean, log_variance = batch.latents.mean_BVFCHW, batch.latents.log_variance_BVFCHW
+            targets = self.policy.targets(mean.flatten(1, 2), log_variance.flatten(1, 2), noise=noise)
+            return targets, self.policy.condition(batch.latents.first_BVCHW, text_BE, layout=batch.layout)
+        frames = images_to_unit(batch.pictures_BVFHWC.to(self.device))
+        if run.color_jitter:
+            frames = color_jitter(frames, jitter_draws(run.seed, batch.keys, num_cameras=len(batch.layout)))
+        first = frames[:, :, 0]
+        targets = self.policy.encode_video(frames, noise=noise).float()
+        return targets, self.policy.encode_condition(
+            first, text_BE, layout=batch.layout, noise_BVCHW=draws.normal("first frames", first.shape[1:])
         )
 
     def _drop(self, condition: Condition, draws: Draws) -> Condition:
@@ -182,9 +197,14 @@ class StageLosses(nn.Module):
         """The actions' sigma, which is the video's, or one of their own where that is held high; and their noise."""
         run, draws = self.run, self._draws(keys)
         if run.high_log_sigma_mean is not None:
-            unit = draws.normal(f"action sigma {turn}", ())
+            unit = self._unit_sigma(draws, f"action sigma {turn}")
             sigma_B = draw_sigma(unit, mean=run.log_sigma_mean, std=run.log_sigma_std)
         return sigma_B, draws.normal(f"actions {turn}", targets.actions_BAD.shape[1:])
+
+    def _unit_sigma(self, draws: Draws, purpose: str) -> Tensor:
+        if self.level is not None:
+            return torch.full((len(draws.keys),), self.level, device=draws.device)
+        return draws.normal(purpose, ())
 
 
 def _autoencoder_precision(run: RunConfig) -> Precision:

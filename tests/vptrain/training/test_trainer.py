@@ -14,11 +14,12 @@ from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import CachedText
+from vptrain.rollout.windows import convertible, spread_windows
 from vptrain.training.metrics import read_metrics
 from vptrain.training.optimizer import freeze, make_optimizer
 from vptrain.training.start import start_joint, start_stage1, start_stage2
 from vptrain.training.step import StageLosses
-from vptrain.training.trainer import Progress, convertible, spread_windows
+from vptrain.training.trainer import Progress
 
 
 def changed_parts(before: VideoPolicy, after: VideoPolicy) -> set[str]:
@@ -95,7 +96,8 @@ def test_the_rate_warms_up_and_decays(mixture_file: Path, tmp_path: Path) -> Non
     assert rates == pytest.approx([run.learning_rate * factor for factor in expected])
 
 
-def test_training_lowers_the_held_out_loss(mixture_file: Path, tmp_path: Path) -> None:
+def test_training_lowers_the_held_out_loss(mixture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vptrain.training.trainer.EVALUATION_WINDOWS", 2)
     run = replace(STAGE1, steps=20, batch_size=2, learning_rate=3e-3, checkpoint_every=20, evaluate_every=1)
     start_stage1(mixture_file, tmp_path / "run", model=MICRO, run=run, device="cpu").train(silent)
     losses = [line["held_out_loss"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" not in line]
