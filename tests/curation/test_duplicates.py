@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vpdata.curation.duplicates import MAX_DISTANCE, QUERY_EVERY, HashSequences, closest_offset, find_candidates
+from vpdata.curation.duplicates import (
+    MAX_DISTANCE,
+    NEAR_DISTANCE,
+    QUERY_EVERY,
+    HashSequences,
+    closest_offset,
+    find_candidates,
+)
 from vpdata.curation.phash import FLAT, mirrored
 
 LENGTH = 12
@@ -54,6 +61,17 @@ def test_candidates_are_those_of_comparing_every_pair(random: np.random.Generato
     sequences = [flipped(random, np.repeat(scene, LENGTH), 3) for scene in scenes for _ in range(8)]
     want = {(i, j) for i in range(48) for j in range(i + 1, 48) if i // 8 == j // 8}
     assert {(first, second) for first, second, _, _ in found(*sequences)} == want
+
+
+def test_one_near_hash_is_enough_where_the_rest_is_farther_off(random: np.random.Generator) -> None:
+    """As in a picture that was cropped at one corner; the near one need not be among every fourth."""
+    base = some(random, LENGTH)
+    copy = flipped(random, base, MAX_DISTANCE + 3)
+    assert found(base, copy) == []
+    for near in range(LENGTH):
+        nearer = copy.copy()
+        nearer[near] = flipped(random, base[near], NEAR_DISTANCE)
+        assert found(base, nearer) == [(0, 1, 0, False)]
 
 
 def test_offsets_are_found_and_excerpts(random: np.random.Generator) -> None:

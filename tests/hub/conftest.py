@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub.server import Commit, Hub
-from vpdata.hub import publish
+from vpdata.hub import commits, publish
 from vpdata.hub.pictures import draw_pictures
 from vpdata.ingest import IngestOptions, ingest
 from vpdata.sets.labels import Labels
@@ -47,7 +47,7 @@ def relabelled(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty cache, no long waits, and the pictures of a data set drawn once for all tests."""
     monkeypatch.setenv("VPDATA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(publish, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(commits, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(publish, "draw_pictures", _drawn_once)
 
 

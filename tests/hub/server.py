@@ -1,11 +1,13 @@
 """A Hugging Face Hub on loopback, for the real clients: `with serving() as hub:` and HF_ENDPOINT=hub.url.
 
-Repositories of data sets with commits, branches and tags; upload by way of preupload, Git LFS (basic and multipart) and
-commits; tree, paths, refs; `resolve` with a redirect of large files to another origin (`localhost`), as to a CDN. It
-keeps everything in memory, records every request, and misbehaves on demand.
+Repositories of data sets and models with commits, branches and tags; upload by way of preupload, Git LFS (basic and
+multipart) and commits; tree, paths, refs; `resolve` with a redirect of large files to another origin (`localhost`), as
+to a CDN. It keeps everything in memory, records every request, and misbehaves on demand.
 
 The client uses Xet wherever hf_xet is installed, without asking: set HF_HUB_DISABLE_XET=1. With `Hub.xet`, a folder, it
 may upload by Xet instead: hf_xet itself keeps the chunks there, and the Hub takes sizes and hashes on trust.
+
+A data set goes by the name `user/name` here, a model by `models/user/name`.
 
     with serving() as hub:
         hub.create("user/name")
@@ -420,7 +422,10 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, call in _ROUTES:
             found = re.fullmatch(pattern, f"{request.method} {request.path}")
             if found:
-                return call(self, request, body, *(unquote(group or "") for group in found.groups()))
+                groups = {place: unquote(group or "") for place, group in enumerate(found.groups())}
+                if "repo" in found.groupdict():
+                    groups[0] = _repo_id(groups[0])
+                return call(self, request, body, *groups.values())
         raise HttpError(404, f"no such page: {request.method} {request.path}")
 
     def _allow(self, request: Request, repo_id: str = "", *, write: bool = False) -> None:
@@ -436,8 +441,9 @@ class _Handler(BaseHTTPRequestHandler):
     def create(self, request: Request, body: bytes) -> Answer:
         self._allow(request, write=True)
         asked = json.loads(body)
-        repo_id = f"{asked.get('organization') or 'user'}/{asked['name']}"
-        url = {"url": f"{self.hub.url}/datasets/{repo_id}", "name": repo_id}
+        name = f"{asked.get('organization') or 'user'}/{asked['name']}"
+        repo_id = name if asked.get("type") == "dataset" else f"models/{name}"
+        url = {"url": f"{self.hub.url}/{_page(repo_id)}", "name": name}
         try:
             self.hub.create(repo_id, private=asked.get("visibility") == "private")
         except HttpError as error:
@@ -463,8 +469,8 @@ class _Handler(BaseHTTPRequestHandler):
         tree = self.hub.tree(repo_id, commit)
         value = {
             "_id": "0" * 24,
-            "id": repo_id,
-            "author": repo_id.split("/")[0],
+            "id": repo_id.removeprefix("models/"),
+            "author": repo_id.split("/")[-2],
             "sha": commit,
             "private": self.hub.repos[repo_id].private,
             "gated": False,
@@ -588,12 +594,12 @@ class _Handler(BaseHTTPRequestHandler):
             count = -(-size // self.hub.chunk_size)
             header = {str(i + 1): f"{storage}/{i + 1}" for i in range(count)}
             header["chunk_size"] = str(self.hub.chunk_size)
-            upload = {"href": f"{self.hub.url}/datasets/{repo_id}.git/info/lfs/complete/{oid}", "header": header}
+            upload = {"href": f"{self.hub.url}/{_page(repo_id)}.git/info/lfs/complete/{oid}", "header": header}
         else:
             upload = {"href": f"{storage}/0"}
         actions: dict[str, Any] = {"upload": upload}
         if self.hub.verify:
-            actions["verify"] = {"href": f"{self.hub.url}/datasets/{repo_id}.git/info/lfs/objects/verify"}
+            actions["verify"] = {"href": f"{self.hub.url}/{_page(repo_id)}.git/info/lfs/objects/verify"}
         return actions
 
     def _other_origin(self) -> str:
@@ -626,7 +632,7 @@ class _Handler(BaseHTTPRequestHandler):
     def make_commit(self, request: Request, body: bytes, repo_id: str, branch: str) -> Answer:
         self._allow(request, repo_id, write=True)
         commit = self.hub.apply(repo_id, branch, [json.loads(line) for line in body.splitlines()])
-        url = f"{self.hub.url}/datasets/{repo_id}/commit/{commit}"
+        url = f"{self.hub.url}/{_page(repo_id)}/commit/{commit}"
         return _json({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
 
     def resolve(self, request: Request, body: bytes, repo_id: str, revision: str, path: str) -> Answer:  # noqa: ARG002
@@ -674,7 +680,20 @@ def _entry(path: str, blob: Blob) -> dict[str, Any]:
     return value
 
 
-_REPO = "/api/datasets/([^/]+/[^/]+)"
+def _repo_id(text: str) -> str:
+    """Of `datasets/user/name`, `models/user/name`, or a model's `user/name`."""
+    if text.startswith(("datasets/", "models/")):
+        return text.removeprefix("datasets/")
+    return f"models/{text}"
+
+
+def _page(repo_id: str) -> str:
+    """Where a repository is to be seen."""
+    return repo_id.removeprefix("models/") if repo_id.startswith("models/") else f"datasets/{repo_id}"
+
+
+_REPO = "/api/(?P<repo>(?:datasets|models)/[^/]+/[^/]+)"
+_PAGE = "/(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
 _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     ("POST /api/repos/create", _Handler.create),
     ("GET /api/whoami-v2", _Handler.whoami),
@@ -688,10 +707,10 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (f"POST {_REPO}/preupload/([^/]+)", _Handler.preupload),
     (f"POST {_REPO}/commit/([^/]+)", _Handler.make_commit),
     (f"GET {_REPO}/xet-write-token/[^/]+", _Handler.xet_token),
-    (r"POST /datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.lfs_batch),
-    (r"POST /datasets/([^/]+/[^/]+)\.git/info/lfs/objects/verify", _Handler.verify),
-    (r"POST /datasets/([^/]+/[^/]+)\.git/info/lfs/complete/([0-9a-f]+)", _Handler.complete),
+    (rf"POST {_PAGE}\.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    (rf"POST {_PAGE}\.git/info/lfs/objects/verify", _Handler.verify),
+    (rf"POST {_PAGE}\.git/info/lfs/complete/([0-9a-f]+)", _Handler.complete),
     (r"PUT /storage/([0-9a-f]+)/(\d+)", _Handler.store),
-    (r"(?:GET|HEAD) /datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler.resolve),
-    (r"(?:GET|HEAD) /cdn/[^/]+/[^/]+/([0-9a-f]+)", _Handler.cdn),
+    (f"(?:GET|HEAD) {_PAGE}/resolve/([^/]+)/(.+)", _Handler.resolve),
+    (r"(?:GET|HEAD) /cdn/.+/([0-9a-f]+)", _Handler.cdn),
 )

@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import datasets as hf
@@ -13,8 +12,9 @@ from PIL import Image
 
 from tests.hub.conftest import LICENCE, REPO
 from tests.hub.server import Hub
-from vpdata.hub.card import BEGIN, END
+from vpdata.hub.block import BEGIN, END
 from vpdata.hub.publish import publish
+from vpdata.ingest import IngestOptions, ingest
 from vpdata.sets.labels import Labels
 from vpdata.sets.operations import merge, relabel
 from vpdata.sets.write import write
@@ -87,11 +87,12 @@ def test_citations(hub: Hub, kitchen: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mixed(kitchen: Path, datasets: Mapping[str, Path], tmp_path: Path) -> Path:
-    """Other cameras, and clips without actions, first in the order."""
-    folder = tmp_path / "mixed"
-    write(merge([Dataset.open(datasets["video"]), Dataset.open(kitchen)]), folder)
-    return folder
+def mixed(kitchen: Path, recordings: Path, tmp_path: Path) -> Path:
+    """Another camera of two sizes, and clips without actions, first in the order."""
+    files = [recordings / "video" / f"libero_object_soup_00{name}.mp4" for name in ("0", "8_odd_95x127_yuv444")]
+    ingest("video", files, tmp_path / "video", IngestOptions(clip_starts=40, window_span=32), workers=1)
+    write(merge([Dataset.open(tmp_path / "video"), Dataset.open(kitchen)]), tmp_path / "mixed")
+    return tmp_path / "mixed"
 
 
 def test_datasets_streams_it(hub: Hub, kitchen: Path, mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.hub.conftest import LICENCE, REPO, contents, published, seen, whole
 from tests.hub.server import Fault, Hub, Request
 from vpdata.cli.app import app
 from vpdata.errors import HubError, ShardError
-from vpdata.hub import plan
+from vpdata.hub import api, plan
 from vpdata.hub.api import File, HubFile
 from vpdata.hub.plan import Step, steps
 from vpdata.hub.publish import MAX_FOLDER_FILES, publish
@@ -129,10 +129,15 @@ def test_a_dry_run_sends_nothing(hub: Hub, kitchen: Path) -> None:
         ("/tree/", Fault(short=50)),
         ("/storage/", Fault(cut=1000)),
         ("/storage/", Fault(lost=True)),
+        ("/storage/", Fault(stall=0)),
+        ("/commit/", Fault(stall=0)),
+        ("/revision/", Fault(stall=0)),
+        ("/tree/", Fault(stall=20)),
     ],
     ids=str,
 )
-def test_faults_pass(hub: Hub, kitchen: Path, kind: str, fault: Fault) -> None:
+def test_faults_pass(hub: Hub, kitchen: Path, kind: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "STALL_SECONDS", 0.5 if fault.stall is not None else 60)
     struck: list[Request] = []
 
     def strike(request: Request, before: int) -> Fault | None:

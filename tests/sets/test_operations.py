@@ -20,6 +20,7 @@ import pytest
 from vpdata.errors import DamageError, MixtureError, SetError, ShardError
 from vpdata.ingest import IngestOptions, ingest
 from vpdata.mixture.split import Split
+from vpdata.schema import Episode
 from vpdata.sets import operations
 from vpdata.sets.labels import Labels
 from vpdata.sets.plan import SetPlan
@@ -171,6 +172,30 @@ def test_clips_that_are_missing_in_an_episode_are_named(kitchen: Dataset, tmp_pa
     assert again.manifest.dropped == left.manifest.dropped
 
 
+def test_a_subset_is_of_whole_episodes_and_in_larger_ones(kitchen: Dataset, libero: Dataset, tmp_path: Path) -> None:
+    assert kitchen.manifest.num_episodes == 4
+    merged = made(operations.merge([kitchen, libero]), tmp_path / "merged")
+    chosen = [
+        {one.content_digest for one in episodes_of(operations.subset(dataset, num_episodes=number, seed=3))}
+        for dataset, number in ((kitchen, 1), (kitchen, 2), (kitchen, 4), (merged, merged.manifest.num_episodes))
+    ]
+    assert [len(some) for some in chosen[:3]] == [1, 2, 4]
+    assert chosen[0] < chosen[1] < chosen[2] < chosen[3]
+    assert episodes_of(operations.subset(kitchen, num_episodes=1, seed=3)) != episodes_of(
+        operations.subset(kitchen, num_episodes=1, seed=4)
+    )
+    left = made(operations.subset(kitchen, num_episodes=2, seed=3), tmp_path / "left")
+    expected = [clip.key for clip in kitchen.clips if clip.episode.content_digest in chosen[1]]
+    assert [clip.key for clip in left.clips] == expected
+    assert left.manifest.dropped == ()
+    with pytest.raises(SetError, match="there are 4 episodes, not 5"):
+        operations.subset(kitchen, num_episodes=5)
+
+
+def episodes_of(plan: SetPlan) -> list[Episode]:
+    return [plan.clip(i).episode for i in range(len(plan.rows))]
+
+
 def test_delete(kitchen: Dataset, tmp_path: Path) -> None:
     first = kitchen.clips[0].episode
     name = f"{first.file}::{first.episode_id}"
@@ -263,6 +288,51 @@ def test_damage_is_found_and_never_copied(kitchen: Dataset, tmp_path: Path) -> N
     with pytest.raises(DamageError, match=f"{clip.key}.*is damaged"):
         write(operations.reshard(Dataset.open(folder), shard_frames=400), tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_shards_that_stay_whole_are_the_inputs(kitchen: Dataset, libero: Dataset, tmp_path: Path) -> None:
+    """Whether their SHA-256 was known or computed anew, as of those that other clips follow."""
+    again = made(operations.reshard(kitchen), tmp_path / "again")
+    assert again.manifest.shards == kitchen.manifest.shards
+    assert {k: v for k, v in files(again.path).items() if k != "manifest.json"} == {
+        k: v for k, v in files(kitchen.path).items() if k != "manifest.json"
+    }
+    merged = made(operations.merge([kitchen, libero], shard_frames=SHARD_FRAMES), tmp_path / "merged")
+    same = [info for info in merged.manifest.shards if info in kitchen.manifest.shards]
+    assert 0 < len(same) < len(merged.manifest.shards)
+    for info in merged.manifest.shards:
+        assert hashlib.sha256((merged.path / info.name).read_bytes()).hexdigest() == info.sha256
+
+
+CRC32 = 0b1_0000_0100_1100_0001_0001_1101_1011_0111
+"""The generator: bits that may change together, in the order of the stream, without any CRC-32 showing it."""
+
+
+def test_damage_that_no_crc_shows_stays_damage(kitchen: Dataset, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(kitchen.path, tmp_path / "damaged"))
+    clip = kitchen.clips[0]
+    member = next(member for member in clip.members if member.name == "left.mp4")
+    mask = int(f"{CRC32:040b}"[::-1], 2).to_bytes(5, "little")  # the stream begins with the lowest bit of a byte
+    with (folder / clip.shard).open("r+b") as file:
+        file.seek(member.offset + 500)
+        data = file.read(5)
+        file.seek(member.offset + 500)
+        file.write(bytes(byte ^ bit for byte, bit in zip(data, mask, strict=True)))
+    damaged = Dataset.open(folder)
+    assert damaged.read(clip, "left.mp4") != kitchen.read(clip, "left.mp4")
+    write(operations.reshard(damaged), tmp_path / "out")
+    problems = validate(tmp_path / "out", decode=False).problems
+    assert [(problem.file, problem.what) for problem in problems] == [
+        (clip.shard, "its SHA-256 is not the manifest's.")
+    ]
+
+
+def test_a_damaged_header_is_written_anew(kitchen: Dataset, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(kitchen.path, tmp_path / "damaged"))
+    with (folder / kitchen.clips[0].shard).open("r+b") as file:
+        file.write(b"?")
+    healed = made(operations.reshard(Dataset.open(folder)), tmp_path / "healed")
+    assert healed.manifest.shards == kitchen.manifest.shards
 
 
 def test_a_wrong_condition_is_an_error(kitchen: Dataset) -> None:

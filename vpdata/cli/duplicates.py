@@ -10,6 +10,7 @@ import typer
 from vpdata.cli import output
 from vpdata.curation.copies import find_copies
 from vpdata.curation.duplicates import MAX_DISTANCE
+from vpdata.curation.findings import Findings, FoundPair, FoundRecording, searched
 from vpdata.curation.stored import Chosen, StoredRecording, StoredRecordings, stored_recordings
 from vpdata.mixture.leaks import sides_of
 from vpdata.mixture.mixture import Mixture
@@ -23,7 +24,7 @@ Examples:
 
 `vpdata duplicates data/footage`
 
-`vpdata duplicates data/footage data/robocasa --json`
+`vpdata duplicates data/footage data/robocasa --json > duplicates.json`
 
 `vpdata duplicates data/footage --against data/exam`
 
@@ -46,14 +47,14 @@ def duplicates(
 
     Exit code 1 if there are any.
     """
+    sets = [_whole(place) for place in places]
+    evaluation = [some for place in against or () for some in held_out(place)]
     with output.progress_bar("hashing recordings", None) as advance:
-        recordings = stored_recordings([_whole(place) for place in places], progress=advance)
-        others = None
-        if against:
-            others = stored_recordings([some for place in against for some in held_out(place)], progress=advance)
+        recordings = stored_recordings(sets, progress=advance)
+        others = stored_recordings(evaluation, progress=advance) if evaluation else None
     with output.progress_bar("comparing frames", None) as advance:
         found = find_copies(recordings, against=others, max_distance=max_distance, progress=advance)
-    pairs = [
+    pairs = (
         *_equal(recordings, others),
         *(
             _pair(
@@ -65,9 +66,16 @@ def duplicates(
             )
             for copy in found.copies
         ),
-    ]
+    )
     if as_json:
-        output.print_json({"recordings": len(recordings.recordings), "compared": found.num_compared, "pairs": pairs})
+        findings = Findings(
+            sets=searched(sets),
+            against=searched(evaluation),
+            recordings=len(recordings.recordings),
+            compared=found.num_compared,
+            pairs=pairs,
+        )
+        output.print_json(findings.to_json())
     else:
         _render(pairs)
         output.say(f"{len(recordings.recordings)} recordings, {found.num_compared} pairs compared frame by frame.")
@@ -87,7 +95,7 @@ def held_out(place: str) -> list[Chosen]:
     return [_whole(place)]
 
 
-def _equal(recordings: StoredRecordings, others: StoredRecordings | None) -> Iterator[dict[str, object]]:
+def _equal(recordings: StoredRecordings, others: StoredRecordings | None) -> Iterator[FoundPair]:
     """Pairs of episodes with one content digest under two names, the first camera of each."""
     by_content = defaultdict[str, list[StoredRecording]](list)
     for recording in _first_cameras(others or recordings):
@@ -102,29 +110,32 @@ def _first_cameras(recordings: StoredRecordings) -> list[StoredRecording]:
     return [r for r in recordings.recordings if r.camera == r.first_clip.episode.cameras[0].name]
 
 
-def _pair(first: StoredRecording, second: StoredRecording, **measured: float | bool) -> dict[str, object]:
-    return {"first": _where(first), "second": _where(second), **measured}
+def _pair(
+    first: StoredRecording, second: StoredRecording, *, score: float, offset_seconds: float, is_mirrored: bool
+) -> FoundPair:
+    return FoundPair(
+        first=_where(first),
+        second=_where(second),
+        score=score,
+        offset_seconds=offset_seconds,
+        is_mirrored=is_mirrored,
+    )
 
 
-def _where(recording: StoredRecording) -> dict[str, str]:
+def _where(recording: StoredRecording) -> FoundRecording:
     episode = recording.first_clip.episode
-    return {
-        "place": recording.name,
-        "file": episode.file,
-        "episode": episode.episode_id,
-        "camera": recording.camera,
-    }
+    return FoundRecording(place=recording.name, file=episode.file, episode=episode.episode_id, camera=recording.camera)
 
 
-def _render(pairs: Sequence[dict[str, object]]) -> None:
+def _render(pairs: Sequence[FoundPair]) -> None:
     output.print_table(
         [
             {
-                "first": _text(pair["first"]),
-                "second": _text(pair["second"]),
-                "likeness": pair["score"],
-                "starts later by s": pair["offset_seconds"],
-                "mirrored": "yes" if pair["is_mirrored"] else "",
+                "first": _text(pair.first),
+                "second": _text(pair.second),
+                "likeness": pair.score,
+                "starts later by s": pair.offset_seconds,
+                "mirrored": "yes" if pair.is_mirrored else "",
             }
             for pair in pairs
         ],
@@ -132,6 +143,5 @@ def _render(pairs: Sequence[dict[str, object]]) -> None:
     )
 
 
-def _text(where: object) -> str:
-    assert isinstance(where, dict)
-    return f"{where['place']}:{where['file']}::{where['episode']} {where['camera']}"
+def _text(one: FoundRecording) -> str:
+    return f"{one.place}:{one.file}::{one.episode} {one.camera}"

@@ -66,12 +66,15 @@ class RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """See `ProgressColumn.render`."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s")
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None) -> Iterator[Any]:
-    """A progress bar on stderr with rate and time left; yields an `advance(n)` function. Silent without a terminal."""
+    """A progress bar on stderr with rate and time left, silent without a terminal.
+
+    Yields `advance(count=1, note="")`; a note stands behind the description.
+    """
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -83,7 +86,11 @@ def progress_bar(description: str, total: int | None) -> Iterator[Any]:
         disable=not messages.is_terminal,
     ) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda count=1: progress.advance(task, count)
+
+        def advance(count: int = 1, note: str = "") -> None:
+            progress.update(task, advance=count, description=f"{description}  {note}" if note else None)
+
+        yield advance
 
 
 def run(app: typer.Typer, *, prog_name: str, errors: tuple[type[Exception], ...] = (VpdataError,)) -> None:

@@ -1,4 +1,4 @@
-"""`vpdata merge`, `filter`, `delete`, `relabel`, `reshard`: new data sets of finished ones, without encoding again."""
+"""`vpdata merge`, `filter`, `subset`, `delete`, `relabel`, `reshard`: new data sets of finished ones."""
 
 import json
 import math
@@ -31,6 +31,15 @@ Examples:
 `vpdata filter data/kitchen "fps >= 20 and task != 'OpenDrawer'" --out data/close`
 
 `vpdata filter data/kitchen --split splits/scenes.toml --side held-out --out data/kitchen-held-out`
+"""
+SUBSET_EPILOG = """
+Of the same data set and seed, the first 100 episodes are among the 200.
+
+Examples:
+
+`vpdata subset data/kitchen --episodes 100 --out data/kitchen-100`
+
+`vpdata subset data/kitchen --episodes 100 --seed 1 --out data/kitchen-other-100`
 """
 DELETE_EPILOG = """
 Examples:
@@ -104,6 +113,20 @@ def filter_(
         plan = operations.keep_side(dataset, Split.read(split), held_out=held_out, shard_frames=shard_frames)
     else:
         raise typer.BadParameter("give either EXPR or --split", param_hint="EXPR")
+    _carry_out(plan, out, dry_run=dry_run, as_json=as_json)
+
+
+def subset(
+    place: Place,
+    out: Out,
+    episodes: Annotated[int, typer.Option(min=1, help="How many to keep.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice.")] = 0,
+    shard_frames: ShardFrames = None,
+    dry_run: DryRun = False,
+    as_json: output.JsonFlag = False,
+) -> None:
+    """Keep some episodes, whole and chosen at random."""
+    plan = operations.subset(Dataset.open(place), num_episodes=episodes, seed=seed, shard_frames=shard_frames)
     _carry_out(plan, out, dry_run=dry_run, as_json=as_json)
 
 

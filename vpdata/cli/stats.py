@@ -10,7 +10,7 @@ from vpdata.pages.units import as_bytes, as_digits, as_duration
 from vpdata.shards.dataset import Dataset
 
 if TYPE_CHECKING:
-    from vpdata.overview.facts import CurationFacts, DatasetFacts, Distribution
+    from vpdata.overview.facts import CurationFacts, DatasetFacts, Distribution, DuplicateFacts
 
 EPILOG = """
 Examples:
@@ -20,6 +20,8 @@ Examples:
 `vpdata stats clips data/robocasa --curation curation --out stats.html`
 
 `vpdata stats --curation curation --out dropped.html`
+
+`vpdata stats clips --duplicates duplicates.json --duplicates leaks.json --out stats.html`
 
 `vpdata stats clips --windows 500 --json > stats.json`
 """
@@ -31,6 +33,10 @@ def stats(
         list[Path] | None,
         typer.Option(metavar="DIR", help="What `vpdata curate` decided, once or several times."),
     ] = None,
+    duplicates: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What `vpdata duplicates --json` printed, once or several times."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The HTML page to write.")] = None,
     windows: Annotated[
         int, typer.Option(min=0, help="Windows of a data set that are decoded for brightness, motion and sharpness.")
@@ -39,15 +45,22 @@ def stats(
     as_json: output.JsonFlag = False,
 ) -> None:
     """Show what data sets hold: lengths, light, motion, language, actions; and what curation dropped and why."""
-    if not places and not curation:
-        raise typer.BadParameter("give DIR..., --curation, or both")
+    if not places and not curation and not duplicates:
+        raise typer.BadParameter("give DIR..., --curation, --duplicates, or several of these")
     from vpdata.overview.facts import to_json  # these load OpenCV and PySceneDetect
     from vpdata.overview.gather import gather
     from vpdata.overview.page import write_page
 
     datasets = [Dataset.open(place) for place in places or ()]
     with output.progress_bar("looking", None) as advance:
-        overview = gather(datasets, curations=curation or (), num_windows=windows, seed=seed, advance=advance)
+        overview = gather(
+            datasets,
+            curations=curation or (),
+            duplicates=duplicates or (),
+            num_windows=windows,
+            seed=seed,
+            advance=advance,
+        )
     if out is not None:
         size = write_page(overview, out)
         output.say(f"{out}: written, {as_bytes(size)}.")
@@ -58,6 +71,9 @@ def stats(
         output.print_table(_dataset_rows(facts), title=facts.place)
     for curated in overview.curations:
         output.print_table(_curation_rows(curated), title=f"{curated.place}: {curated.num_files} videos")
+    for search in overview.duplicates:
+        what = "leaks into evaluation" if search.against else "pairs show the same moments"
+        output.print_table(_duplicate_rows(search), title=f"{search.place}: {len(search.pairs)} {what}")
 
 
 def _dataset_rows(facts: "DatasetFacts") -> list[dict[str, str]]:
@@ -78,6 +94,18 @@ def _dataset_rows(facts: "DatasetFacts") -> list[dict[str, str]]:
         "constant actions": ", ".join(dimension.name for dimension in dimensions if dimension.constant),
     }
     return [{"of": of, "is": text} for of, text in shown.items() if text]
+
+
+def _duplicate_rows(facts: "DuplicateFacts") -> list[dict[str, str | int]]:
+    return [
+        {
+            "data set": one.name,
+            "for": "evaluation" if one.is_evaluation else "",
+            "episodes in pairs": one.num_episodes,
+            "pairs": one.num_pairs,
+        }
+        for one in facts.sets
+    ]
 
 
 def _span(found: "Distribution") -> str:

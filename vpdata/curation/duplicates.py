@@ -4,15 +4,16 @@ A recording is a sequence of hashes, one every PERIOD_SECONDS. Two recordings ar
 time, enough of their hashes differ in at most `max_distance` bits. Recordings of one scene are candidates too: whether
 they show the same moment is for `vpdata.curation.footage` to say, which looks at the frames.
 
-The search is exact for the hashes that ask (every QUERY_EVERY-th of a recording; all answer): two hashes that differ in
-at most d bits differ, in one of three bands, in at most a third of them, so that looking up every band with up to that
-many bits flipped finds them all.
+All hashes answer, and all ask: every QUERY_EVERY-th for those that differ in at most `max_distance` bits, the others,
+which costs a tenth, for those that differ in at most NEAR_DISTANCE. The search for either is exact: two hashes that
+differ in at most d bits differ, in one of three bands, in at most a third of them, so that looking up every band with
+up to that many bits flipped finds them all.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Final, Self
 
 import numpy as np
@@ -33,6 +34,9 @@ MIN_SHARE: Final = 0.5
 """Share that must match of the hashes compared at an offset."""
 
 QUERY_EVERY: Final = 4
+
+NEAR_DISTANCE: Final = 5
+"""Bits; where `max_distance` is less, the hashes between ask for that, too."""
 
 _BANDS: Final = ((0, 21), (21, 21), (42, 22))  # first bit, number of bits
 _SLICE: Final = 1 << 20  # comparisons held in memory by one thread
@@ -129,14 +133,13 @@ def closest_offset(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> int
 def _found(asking: HashSequences, answering: HashSequences, max_distance: int, *, within: bool) -> list[Candidates]:
     """All pairs and offsets at which a hash that asks met one that answers, compared as wholes."""
     index = _Index.of(answering.hashes)
-    places = _asking_places(asking)
     owners = np.repeat(np.arange(len(answering)), np.diff(answering.bounds))
     found = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for is_mirrored in (False, True):
+        for (places, distance), is_mirrored in product(_asking_places(asking, max_distance), (False, True)):
             for chunk in index.portions(places, asking.hashes[places]):
                 hashes = asking.hashes[chunk]
-                query, answer = index.lookup(mirrored(hashes) if is_mirrored else hashes, max_distance, pool)
+                query, answer = index.lookup(mirrored(hashes) if is_mirrored else hashes, distance, pool)
                 first = np.searchsorted(asking.bounds, chunk, side="right")[query] - 1
                 second = owners[answer]
                 offset = (answer - answering.bounds[second]) - (chunk[query] - asking.bounds[first])
@@ -148,12 +151,13 @@ def _found(asking: HashSequences, answering: HashSequences, max_distance: int, *
     return found
 
 
-def _asking_places(sequences: HashSequences) -> NDArray[np.int64]:
-    """Every QUERY_EVERY-th hash of each recording that is long enough to be compared, but those of flat frames."""
+def _asking_places(sequences: HashSequences, max_distance: int) -> tuple[tuple[NDArray[np.int64], int], ...]:
+    """The hashes that ask and for what distance: of recordings long enough to be compared, but those of flat frames."""
     lengths = np.diff(sequences.bounds)
     places = np.arange(len(sequences.hashes)) - np.repeat(sequences.bounds[:-1], lengths)
-    asks = (places % QUERY_EVERY == QUERY_EVERY // 2) & (np.repeat(lengths, lengths) >= MIN_MATCHES)
-    return np.flatnonzero(asks & (sequences.hashes != FLAT))
+    asks = (np.repeat(lengths, lengths) >= MIN_MATCHES) & (sequences.hashes != FLAT)
+    far = places % QUERY_EVERY == QUERY_EVERY // 2
+    return (np.flatnonzero(asks & far), max_distance), (np.flatnonzero(asks & ~far), min(max_distance, NEAR_DISTANCE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -164,14 +168,14 @@ class _Band:
     mask: np.uint64
     hashes: NDArray[np.uint64]
     places: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    starts: NDArray[np.int32]
 
     @classmethod
     def of(cls, hashes: NDArray[np.uint64], places: NDArray[np.int64], *, first_bit: int, num_bits: int) -> Self:
         shift, mask = np.uint64(first_bit), np.uint64((1 << num_bits) - 1)
         keys = ((hashes >> shift) & mask).astype(np.int64)
         order = np.argsort(keys, kind="stable")
-        starts = np.zeros((1 << num_bits) + 1, np.int64)
+        starts = np.zeros((1 << num_bits) + 1, np.int32)  # a lookup is mostly a wait for these
         np.cumsum(np.bincount(keys, minlength=1 << num_bits), out=starts[1:])
         return cls(shift=shift, mask=mask, hashes=hashes[order], places=places[order], starts=starts)
 
@@ -203,7 +207,7 @@ class _Band:
             yield self._near(hashes, asking[repeated], starts[asking[repeated]] + _CROWD + nth, max_distance)
 
     def _near(
-        self, hashes: NDArray[np.uint64], asking: NDArray[np.int64], rows: NDArray[np.int64], max_distance: int
+        self, hashes: NDArray[np.uint64], asking: NDArray[np.int64], rows: NDArray[np.integer], max_distance: int
     ) -> NDArray[np.int64]:
         differ = hashes.take(asking, mode="clip")
         np.bitwise_xor(differ, self.hashes.take(rows, mode="clip"), out=differ)

@@ -10,8 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any, Literal
 
-from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationCopy,
+    CommitOperationDelete,
+    HfApi,
+    get_session,
+    snapshot_download,
+)
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -19,7 +27,9 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from vpdata.errors import HubError
 
 BRANCH = "main"
-_TYPE = "dataset"
+Kind = Literal["dataset", "model"]
+STALL_SECONDS = 120.0
+"""Without a byte, after which a request counts as lost; by itself the client waits for ever. A commit may take 60 s."""
 _FAULTS: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
 """The errors of the httpx that the client uses, OSError, and what its uploading threads raise."""
 _PASSING_STATUS = frozenset({408, 409, 412, 425, 429})
@@ -69,11 +79,12 @@ class Head:
 
 
 class Repository:
-    """A data set repository, `USER/NAME`, and a branch of it."""
+    """A repository of a data set or model, `USER/NAME`, and a branch of it."""
 
-    def __init__(self, repo_id: str, *, branch: str = BRANCH) -> None:
+    def __init__(self, repo_id: str, *, kind: Kind = "dataset", branch: str = BRANCH) -> None:
         disable_progress_bars()
         self.repo_id = repo_id
+        self.kind = kind
         self.branch = branch
         self._api = HfApi()
 
@@ -81,14 +92,14 @@ class Repository:
     def url(self) -> str:
         """As it is written for reading."""
         at = "" if self.branch == BRANCH else f"@{self.branch.replace('/', '%2F')}"
-        return f"hf://datasets/{self.repo_id}{at}"
+        return f"hf://{'datasets/' if self.kind == 'dataset' else ''}{self.repo_id}{at}"
 
     def head(self) -> Head | None:
         """Where the branch is; None where there is no such repository or branch (or none that the token may see)."""
         with self._faults("looked at"):
             try:
-                commit = self._api.dataset_info(self.repo_id, revision=self.branch).sha
-                entries = self._api.list_repo_tree(self.repo_id, recursive=True, revision=commit, repo_type=_TYPE)
+                commit = self._api.repo_info(self.repo_id, repo_type=self.kind, revision=self.branch).sha
+                entries = self._api.list_repo_tree(self.repo_id, recursive=True, revision=commit, repo_type=self.kind)
                 files = {entry.path: _file(entry) for entry in entries if isinstance(entry, RepoFile)}
             except (RepositoryNotFoundError, RevisionNotFoundError):
                 return None
@@ -98,14 +109,26 @@ class Repository:
     def make(self, *, private: bool) -> None:
         """Makes the repository, private or not, and its branch, unless they are there."""
         with self._faults("made"):
-            self._api.create_repo(self.repo_id, repo_type=_TYPE, private=private, exist_ok=True)
+            self._api.create_repo(self.repo_id, repo_type=self.kind, private=private, exist_ok=True)
             if self.branch != BRANCH:
-                self._api.create_branch(self.repo_id, repo_type=_TYPE, branch=self.branch, exist_ok=True)
+                self._api.create_branch(self.repo_id, repo_type=self.kind, branch=self.branch, exist_ok=True)
 
     def read(self, path: str, *, commit: str) -> bytes:
         """The bytes of a small file."""
         with self._faults("read"):
-            return Path(self._api.hf_hub_download(self.repo_id, path, repo_type=_TYPE, revision=commit)).read_bytes()
+            return Path(
+                self._api.hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=commit)
+            ).read_bytes()
+
+    def snapshot(self, files: Sequence[str]) -> Path:
+        """The folder with some files of the branch (or tag, or commit), in the client's cache; its name is the commit.
+
+        What is there is not downloaded again, and a commit that is there whole needs no network.
+        """
+        with self._faults("read"):
+            return Path(
+                snapshot_download(self.repo_id, repo_type=self.kind, revision=self.branch, allow_patterns=[*files])
+            )
 
     def upload(self, files: Mapping[str, File]) -> Sequence[CommitOperationAdd]:
         """Uploads large files, which nobody sees before they are committed; what the Hub has already is not sent.
@@ -122,7 +145,7 @@ class Repository:
             operation.upload_info.sha256 = bytes.fromhex(file.sha256)
             operations.append(operation)
         with self._faults("written to"):
-            self._api.preupload_lfs_files(self.repo_id, operations, repo_type=_TYPE, revision=self.branch)
+            self._api.preupload_lfs_files(self.repo_id, operations, repo_type=self.kind, revision=self.branch)
         return operations
 
     def commit(self, add: Sequence[CommitOperationAdd], *, delete: Sequence[str] = (), title: str, parent: str) -> str:
@@ -138,19 +161,29 @@ class Repository:
                 self.repo_id,
                 operations,
                 commit_message=title,
-                repo_type=_TYPE,
+                repo_type=self.kind,
                 revision=self.branch,
                 parent_commit=parent,
             ).oid
 
     @contextmanager
     def _faults(self, done: str) -> Iterator[None]:
+        hooks = get_session().event_hooks["request"]
+        if _limit_waits not in hooks:
+            hooks.append(_limit_waits)
         try:
             yield
         except HFValidationError as error:
             raise HubError("this names no repository.", path=self.url, hint="Write USER/NAME.") from error
         except _FAULTS as error:
             raise _fault(error, self.url, done) from error
+
+
+def _limit_waits(request: Any) -> None:
+    """Gives a request of the client time limits where it has none."""
+    limits = request.extensions["timeout"]
+    for name in ("connect", "read", "write"):
+        limits[name] = limits[name] or STALL_SECONDS
 
 
 def _file(entry: RepoFile) -> HubFile:
@@ -170,12 +203,13 @@ def _fault(error: BaseException, url: str, done: str) -> HubError:
         return PassingFault(f"the repository cannot be {done} ({text}).", path=url, hint=hint)
     phrase = HTTPStatus(status).phrase if status in list(HTTPStatus) else "unknown status"
     headers = {} if response is None else response.headers
-    said = _TOKEN.sub("hf_…", headers.get("X-Error-Message", ""))
+    said = _TOKEN.sub("hf_…", headers.get("X-Error-Message", "")).rstrip(".")
     what = f"the repository cannot be {done}: the Hub answered {status} ({phrase}){f', {said}' if said else ''}."
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
-        return HubError(
-            what, path=url, hint="Log in with `hf auth login`, or set HF_TOKEN to one that may write there."
-        )
+        hint = "Log in with `hf auth login`, or set HF_TOKEN to one that may write there."
+        if done == "read":
+            hint = "Check its name; for a private one log in with `hf auth login`, or set HF_TOKEN."
+        return HubError(what, path=url, hint=hint)
     if status in _PASSING_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         fault = PassingFault(what, path=url, hint="Run it again later: what is there stays.")
         found = _WAIT.search(f"{headers.get('Retry-After', '')} {headers.get('RateLimit', '')}")

@@ -1,14 +1,10 @@
-"""A data set and the card that is there in, the new card out: front matter, and a block that is written anew.
-
-Whatever stands outside the block, and every entry of the front matter that is not ours, survives.
-"""
+"""A data set and the card that is there in, the new card out."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from huggingface_hub import DatasetCard, DatasetCardData
-
 from vpdata import spaces
+from vpdata.hub.block import rewritten, table
 from vpdata.hub.facts import parts_of
 from vpdata.hub.features import features_of
 from vpdata.hub.licences import Licences
@@ -18,8 +14,6 @@ from vpdata.pages.units import as_bytes, as_duration
 from vpdata.shards.dataset import Dataset
 from vpdata.spaces.space import Dimension
 
-BEGIN = "<!-- vpdata writes from here … -->"
-END = "<!-- … to here; what stands outside stays as it is -->"
 TAGS = ("robotics", "video", "webdataset", "vpdata")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
 _LARGEST = "10M<n<100M"
@@ -37,19 +31,13 @@ def write_card(dataset: Dataset, *, repo_id: str, licences: Licences, pictures: 
         old: the card that is there, empty where there is none.
     """
     name = repo_id.partition("/")[2]
-    card = DatasetCard(old if old.startswith("---") else f"---\n{{}}\n---\n{old}", ignore_metadata_errors=True)
-    kept: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
-    data = {"pretty_name": name, **kept, **_front_matter(dataset, licences)}
-    data["tags"] = list(dict.fromkeys([*(kept.get("tags") or ()), *TAGS]))
-    facts = describe(dataset)
-    block = "\n\n".join([BEGIN, *_sections(dataset, facts, repo_id, licences, pictures), END])
-    above, below = f"# {name}\n\n", "\n"
-    if BEGIN in card.text and END in card.text:
-        above, _, rest = card.text.partition(BEGIN)
-        below = rest.partition(END)[2]
-    elif card.text.strip():
-        above = f"{card.text.strip()}\n\n"
-    return f"---\n{DatasetCardData(**data).to_yaml()}\n---\n{above.lstrip()}{block}{below}"
+    return rewritten(
+        old,
+        title=name,
+        front_matter=_front_matter(dataset, licences),
+        sections=_sections(dataset, describe(dataset), repo_id, licences, pictures),
+        unless_there={"pretty_name": name},
+    )
 
 
 def _front_matter(dataset: Dataset, licences: Licences) -> dict[str, Any]:
@@ -87,25 +75,25 @@ def _cameras(facts: DatasetFacts) -> str:
     rows = [(camera.name, f"{camera.width} × {camera.height}", camera.num_clips) for camera in facts.cameras]
     fps = ", ".join(tally.text for tally in facts.fps)
     codec = ", ".join(facts.codecs)
-    return f"## Cameras\n\n{_table(('camera', 'pixels', 'clips'), rows)}\n\n{fps} frames a second, stored as {codec}."
+    return f"## Cameras\n\n{table(('camera', 'pixels', 'clips'), rows)}\n\n{fps} frames a second, stored as {codec}."
 
 
 def _space(name: str, dimensions: Sequence[Dimension]) -> str:
     kind = spaces.load(name).kind
     rows = [(i, dimension.name, dimension.unit) for i, dimension in enumerate(dimensions)]
-    return f"## {kind.capitalize()}s: `{name}`\n\n{_table(('column', 'name', 'unit'), rows)}"
+    return f"## {kind.capitalize()}s: `{name}`\n\n{table(('column', 'name', 'unit'), rows)}"
 
 
 def _tasks(facts: DatasetFacts) -> str:
     rows = [(part.name or "(none)", part.num_episodes, part.num_clips) for part in facts.tasks[:_MOST]]
     said = [f"* {tally.text}" for tally in facts.language.instructions[:_MOST]]
     language = "\n\nThey are told, among others:\n\n" + "\n".join(said) if said else ""
-    return f"## Tasks\n\n{_table(('task', 'episodes', 'clips'), rows)}{_more(facts.tasks)}{language}"
+    return f"## Tasks\n\n{table(('task', 'episodes', 'clips'), rows)}{_more(facts.tasks)}{language}"
 
 
 def _sources(dataset: Dataset, licences: Licences) -> str:
     rows = [(part.source, part.name or "not said", part.num_episodes) for part in licences.parts]
-    text = f"## Sources and licences\n\n{_table(('source', 'licence', 'episodes'), rows)}"
+    text = f"## Sources and licences\n\n{table(('source', 'licence', 'episodes'), rows)}"
     text += f"\n\nPublished under `{licences.name}`."
     for attribute, title in (("url", "Where from"), ("citation", "Please cite")):
         said = list(dict.fromkeys(part.name for part in parts_of(dataset, attribute) if part.name))
@@ -140,8 +128,3 @@ In every clip, `frames[t]` and `state[t]` are what the robot saw before it execu
 
 def _more(shown: Sequence[object]) -> str:
     return f"\n\n{len(shown) - _MOST} more." if len(shown) > _MOST else ""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

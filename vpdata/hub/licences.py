@@ -40,11 +40,7 @@ def licence_of(dataset: Dataset, *, named: str | None) -> Licences:
     """
     parts = parts_of(dataset, ATTRIBUTE)
     if named is not None:
-        name = _identifier(named)
-        if name is None:
-            what = f"the Hub knows no licence {named!r}."
-            raise HubError(what, hint=f"Write one of {', '.join(sorted(IDENTIFIERS))}.")
-        return Licences(name=name, parts=parts)
+        return Licences(name=identifier(named), parts=parts)
     said: Counter[str] = Counter()
     for part in parts:
         said[part.name] += part.num_episodes
@@ -59,6 +55,19 @@ def licence_of(dataset: Dataset, *, named: str | None) -> Licences:
     if name is None:
         raise _unnamed(dataset, f"the Hub knows no licence {next(iter(said))!r}.")
     return Licences(name=name, parts=parts)
+
+
+def identifier(named: str) -> str:
+    """The Hub's identifier of a licence that somebody named.
+
+    Raises:
+        HubError: it has none.
+    """
+    name = _identifier(named)
+    if name is None:
+        what = f"the Hub knows no licence {named!r}."
+        raise HubError(what, hint=f"Write one of {', '.join(sorted(IDENTIFIERS))}.")
+    return name
 
 
 def _identifier(text: str) -> str | None:

@@ -15,6 +15,8 @@ from vpdata.shards.dataset import Dataset
 CLIPS, COMPOSITION = f"{CARD_FOLDER}clips.jpg", f"{CARD_FOLDER}composition.png"
 _NUM_CLIPS = 3
 _MOST = 12
+_WIDTH = 45
+"""Characters of a name."""
 _QUALITY = 85
 
 
@@ -37,19 +39,25 @@ def _clips(dataset: Dataset) -> bytes:
 
 def _composition(dataset: Dataset) -> bytes:
     facts = describe(dataset)
-    tasks, sources = _most(facts.tasks), _most(facts.sources)
-    figure = Figure(figsize=(8, 1.2 + 0.3 * max(len(tasks), len(sources))), layout="constrained")
+    parts = {"tasks": _most(facts.tasks), "sources": _most(facts.sources)}
+    counts = [len(shown) for shown in parts.values()]
+    figure = Figure(figsize=(8, 1.6 + 0.3 * sum(counts)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2)
-    for axes, title, shown in zip(panels, ("tasks", "sources"), (tasks, sources), strict=True):
-        axes.barh([part.name or "(none)" for part in shown], [part.num_frames for part in shown], color="#3a6ea5")
-        axes.invert_yaxis()
-        axes.set_title(title)
-        axes.set_xlabel("frames of each camera")
+    panels = figure.subplots(2, 1, sharex=True, height_ratios=counts)
+    for axes, (title, shown) in zip(panels, parts.items(), strict=True):
+        names = [_shortened(part.name.replace("_", " ")) or "(none)" for part in shown]
+        axes.barh(range(len(shown)), [part.num_frames for part in shown], color="#3a6ea5", tick_label=names)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_title(title, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("frames of each camera")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _WIDTH else f"{name[: _WIDTH - 1]}…"
 
 
 def _most(parts: tuple[PartFacts, ...]) -> list[PartFacts]:

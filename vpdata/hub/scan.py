@@ -1,15 +1,16 @@
-"""A data set in, what in it should perhaps not leave this machine out: paths, names, addresses, places, secrets.
+"""A data set or texts in, what should perhaps not leave this machine out: paths, names, addresses, places, secrets.
 
-It reads the manifest, every distinct text of the index, and the boxes of every mp4; it looks at no picture.
+Of a data set it reads the manifest, every distinct text of the index, and the boxes of every mp4, and no picture.
 """
 
 import getpass
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from vpdata.errors import HubError
 from vpdata.hub.boxes import has_location
 from vpdata.shards.dataset import Dataset
 from vpdata.shards.manifest import MANIFEST_NAME
@@ -17,6 +18,8 @@ from vpdata.shards.manifest import MANIFEST_NAME
 KINDS = ("email", "location", "path", "secret", "user")
 MAX_FOUND = 20
 """Findings of a kind that are listed."""
+SHOWN = 8
+"""Findings that a message lists."""
 
 _TEXTS = ("file", "episode_id", "task")
 _JSON_TEXTS = ("instructions", "attributes", "cameras")
@@ -37,20 +40,68 @@ class Finding:
     text: str
 
 
+class Text(NamedTuple):
+    """A text or number, the file that it stands in, and the name that it goes by there."""
+
+    where: str
+    name: str
+    text: str
+
+
 def scan(dataset: Dataset) -> tuple[Finding, ...]:
     """Everything suspicious in a data set, at most `MAX_FOUND` of each kind.
 
     Raises:
         ShardError: the data set is not in a folder.
     """
+    return _listed([*_in_texts(_texts(dataset)), *_in_videos(dataset)])
+
+
+def scan_texts(texts: Iterable[Text]) -> tuple[Finding, ...]:
+    """Everything suspicious in some texts, at most `MAX_FOUND` of each kind."""
+    return _listed(_in_texts(texts))
+
+
+def refuse(findings: Sequence[Finding], *, allow: Collection[str], path: str, remedy: str) -> None:
+    """Stops at findings of a kind that is not allowed.
+
+    Raises:
+        HubError: there are some; it lists them, the remedy, and what allows them.
+    """
+    stopping = [finding for finding in findings if finding.kind not in allow]
+    if not stopping:
+        return
+    shown = "; ".join(f"{one.kind}: {one.text!r} ({one.where})" for one in stopping[:SHOWN])
+    more = f"; {len(stopping) - SHOWN} more" if len(stopping) > SHOWN else ""
+    kinds = " ".join(f"--allow {kind}" for kind in dict.fromkeys(finding.kind for finding in stopping))
+    what = f"some things in it should perhaps not be published: {shown}{more}."
+    raise HubError(what, path=path, hint=f"{remedy}, or publish them: {kinds}.")
+
+
+def leaves(where: str, name: str, value: Any) -> Iterator[Text]:
+    """The texts and numbers of a JSON value."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(where, f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(where, name, inner)
+    elif value is not None:
+        yield Text(where, name, str(value))
+
+
+def _listed(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """In the order of their kinds, each once."""
+    by_kind: dict[str, dict[Finding, None]] = {kind: {} for kind in KINDS}
+    for finding in found:
+        by_kind[finding.kind][finding] = None
+    return tuple(finding for findings in by_kind.values() for finding in list(findings)[:MAX_FOUND])
+
+
+def _in_texts(texts: Iterable[Text]) -> Iterator[Finding]:
     user = _user_pattern()
-    found: dict[str, dict[Finding, None]] = {kind: {} for kind in KINDS}
-    for where, name, text in _texts(dataset):
-        for finding in _in_text(where, name, text, user):
-            found[finding.kind][finding] = None
-    for finding in _in_videos(dataset):
-        found[finding.kind][finding] = None
-    return tuple(finding for findings in found.values() for finding in list(findings)[:MAX_FOUND])
+    for where, name, text in texts:
+        yield from _in_text(where, name, text, user)
 
 
 def _user_pattern() -> re.Pattern[str] | None:
@@ -64,28 +115,17 @@ def _user_pattern() -> re.Pattern[str] | None:
     return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def _texts(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    """Where a text or number stands, the name it goes by, and the text: of the manifest, and each of the index once."""
+def _texts(dataset: Dataset) -> Iterator[Text]:
+    """Those of the manifest, and each of the index once."""
     manifest = json.loads(dataset.manifest.to_bytes())
     for name in ("source", "options", "skipped", "dropped", "operation"):
-        yield from _leaves(MANIFEST_NAME, name, manifest.get(name))
+        yield from leaves(MANIFEST_NAME, name, manifest.get(name))
     for column in _TEXTS:
         for value in dataset.index.codes(column).values:
-            yield dataset.manifest.index.name, column, value
+            yield Text(dataset.manifest.index.name, column, value)
     for column in _JSON_TEXTS:
         for value in dataset.index.codes(column).values:
-            yield from _leaves(dataset.manifest.index.name, column, json.loads(value))
-
-
-def _leaves(where: str, name: str, value: Any) -> Iterator[tuple[str, str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(where, f"{name}.{key}", inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(where, name, inner)
-    elif value is not None:
-        yield where, name, str(value)
+            yield from leaves(dataset.manifest.index.name, column, json.loads(value))
 
 
 def _in_text(where: str, name: str, text: str, user: re.Pattern[str] | None) -> Iterator[Finding]:

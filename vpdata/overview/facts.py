@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vpdata.curation.findings import FoundPair
 from vpdata.curation.spans import DroppedSpan
 from vpdata.curation.thresholds import Thresholds
 from vpdata.shards.manifest import Dropped, Skipped
@@ -287,12 +288,52 @@ class CurationFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFacts:
+    """Of one data set: pairs that it is in, and its episodes in them; whether it is there to evaluate on."""
+
+    name: str
+    is_evaluation: bool
+    num_pairs: int
+    num_episodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairFacts:
+    """Two recordings that show the same moments, and a JPEG of one of these from each; empty where there are many."""
+
+    pair: FoundPair
+    first_picture: bytes
+    second_picture: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateFacts:
+    """A search for duplicates.
+
+    Attributes:
+        place: the file that it was read from.
+        num_recordings, num_compared: that were searched, and pairs whose frames were compared.
+        against: names of what there is to evaluate on: every pair is a leak; empty for pairs within the data sets.
+        sets: every data set that was searched.
+        pairs: the most alike first.
+    """
+
+    place: str
+    num_recordings: int
+    num_compared: int
+    against: tuple[str, ...]
+    sets: tuple[SharedFacts, ...]
+    pairs: tuple[PairFacts, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Data sets and curations, in the order given."""
+    """Data sets, curations and searches for duplicates, in the order given."""
 
     tool_version: str
     datasets: tuple[DatasetFacts, ...]
     curations: tuple[CurationFacts, ...]
+    duplicates: tuple[DuplicateFacts, ...] = ()
 
 
 def to_json(record: Overview) -> dict[str, Any]:

@@ -52,13 +52,13 @@ def _look(dataset: Dataset, clip: Clip, camera: str, first: int, seen: _Seen) ->
     indices = range(first, min(first + WINDOW_FRAMES, clip.num_frames))
     watch = Watch(hashed=frozenset({0}))  # the first frame gets a thumbnail
     for picture in dataset.frames(clip, camera, indices):
-        watch.see(_small(picture))
+        watch.see(small(picture))
     columns = {name: np.array(values, np.float32) for name, values in watch.columns.items()}
     seen.windows.append(windows_of(columns, start=0, stop=len(indices)))
     seen.shown.append((clip.key, clip.span.start + first, watch.thumbnails[0].jpeg))
 
 
-def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A copy of an RGB `HWC` picture with at most LONGEST_SIDE pixels a side."""
     height, width, _ = picture.shape
     scale = min(1.0, LONGEST_SIDE / max(height, width))

@@ -1,4 +1,4 @@
-"""Data sets and curation folders in, an `Overview` out."""
+"""Data sets, curation folders and found duplicates in, an `Overview` out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from pathlib import Path
 from vpdata import __version__
 from vpdata.overview.contents import describe
 from vpdata.overview.curated import Curated
+from vpdata.overview.duplicates import describe_duplicates
 from vpdata.overview.facts import DatasetFacts, Overview
 from vpdata.overview.footage import sample
 from vpdata.shards.dataset import Dataset
@@ -16,6 +17,7 @@ def gather(
     datasets: Sequence[Dataset],
     *,
     curations: Sequence[Path],
+    duplicates: Sequence[Path] = (),
     num_windows: int,
     seed: int,
     advance: Callable[[int], object] = lambda _: None,
@@ -28,12 +30,13 @@ def gather(
     Args:
         datasets: described in this order.
         curations: folders that `vpdata curate` made.
+        duplicates: files with what `vpdata duplicates --json` printed.
         num_windows, seed: see `vpdata.overview.footage.sample`.
         advance: called with 1 for every window that was decoded.
 
     Raises:
         ShardError: a data set has no clips or is damaged.
-        VpdataError: a curation is missing or damaged.
+        VpdataError: a curation is missing or damaged, or what a search for duplicates found is, or out of date.
     """
     curated = [Curated(folder) for folder in curations]
 
@@ -48,4 +51,5 @@ def gather(
         tool_version=__version__,
         datasets=tuple(facts(dataset) for dataset in datasets),
         curations=tuple(one.describe() for one in curated),
+        duplicates=tuple(describe_duplicates(path) for path in duplicates),
     )

@@ -10,7 +10,16 @@ from markupsafe import Markup
 
 from vpdata.errors import VpdataError
 from vpdata.overview.charts import histogram
-from vpdata.overview.facts import CurationFacts, DatasetFacts, Distribution, DroppedFacts, Looks, Overview
+from vpdata.overview.facts import (
+    CurationFacts,
+    DatasetFacts,
+    Distribution,
+    DroppedFacts,
+    DuplicateFacts,
+    Looks,
+    Overview,
+    PairFacts,
+)
 from vpdata.pages import environment
 from vpdata.pages.units import as_digits
 from vpdata.shards.files import write_whole
@@ -42,6 +51,14 @@ class DatasetView:
     lengths: tuple[Chart, ...]
     looks: tuple[tuple[str, tuple[Chart, ...]], ...]
     examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateView:
+    """A search for duplicates, and the pairs that have pictures with two data URIs each."""
+
+    facts: DuplicateFacts
+    shown: tuple[tuple[PairFacts, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,7 @@ def render(overview: Overview) -> str:
         overview=overview,
         datasets=[_dataset(facts) for facts in overview.datasets],
         curations=[_curation(facts) for facts in overview.curations],
+        searches=[_duplicates(facts) for facts in overview.duplicates],
         max_rows=MAX_ROWS,
     )
 
@@ -115,6 +133,13 @@ def _curation(facts: CurationFacts) -> CurationView:
         charts=tuple(charts),
         reasons=tuple(_reason(Path(facts.place), one.reason, by_reason[one.reason]) for one in facts.reasons),
         thresholds=tuple(asdict(facts.thresholds).items()),
+    )
+
+
+def _duplicates(facts: DuplicateFacts) -> DuplicateView:
+    shown = [one for one in facts.pairs if one.first_picture]
+    return DuplicateView(
+        facts=facts, shown=tuple((one, _jpeg(one.first_picture), _jpeg(one.second_picture)) for one in shown)
     )
 
 

@@ -1,7 +1,7 @@
 """Data sets and an operation in; the plan of the data set that it makes out.
 
-`merge`, `keep` (by condition), `keep_side` (of a split), `delete`, `relabel`, `reshard`. Videos and arrays are never
-touched; only `relabel` changes what a clip's `json` says.
+`merge`, `keep` (by condition), `keep_side` (of a split), `subset` (at random), `delete`, `relabel`, `reshard`. Videos
+and arrays are never touched; only `relabel` changes what a clip's `json` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,6 +69,28 @@ def keep_side(dataset: Dataset, split: Split, *, held_out: bool, shard_frames: i
     arguments = {"by": split.by, "share": str(split.share), "seed": split.seed, "held_out": held_out}
     kept = split.held_out(dataset.index) == held_out
     return _subset(dataset, kept, "filter", {"split": arguments}, "", shard_frames)
+
+
+def subset(dataset: Dataset, *, num_episodes: int, seed: int = 0, shard_frames: int | None = None) -> SetPlan:
+    """Some whole episodes, chosen at random by what they hold: more of them include fewer, wherever they lie.
+
+    Args:
+        dataset: the data set.
+        num_episodes: at least 1.
+        seed: of the choice.
+        shard_frames: see `make_plan`.
+
+    Raises:
+        SetError: the data set has fewer episodes; see also `make_plan`.
+    """
+    digests = dataset.index.codes("content_digest")
+    if len(digests.values) < num_episodes:
+        what = f"there are {len(digests.values)} episodes, not {num_episodes}."
+        raise SetError(what, path=dataset.place, hint="Ask for fewer.")
+    order = sorted(range(len(digests.values)), key=lambda code: keyed_integer(seed, "subset", digests.values[code]))
+    kept = np.isin(digests.codes, order[:num_episodes])
+    arguments = {"num_episodes": num_episodes, "seed": seed}
+    return _subset(dataset, kept, "subset", arguments, "", shard_frames)
 
 
 def delete(

@@ -115,7 +115,7 @@ def make_plan(
             verb=verb,
             arguments={**arguments, "shard_frames": shard_frames},
             tool_version=__version__,
-            inputs=tuple(map(_input, datasets)),
+            inputs=tuple(map(as_input, datasets)),
         ),
         datasets=tuple(datasets),
         inputs=inputs,
@@ -130,7 +130,8 @@ def make_plan(
     )
 
 
-def _input(dataset: Dataset) -> Input:
+def as_input(dataset: Dataset) -> Input:
+    """What the manifest of a data set made from this one says of it."""
     manifest = dataset.manifest
     return Input(
         digest=dataset.digest,

@@ -7,16 +7,18 @@ finished, and ends with the same bytes.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vpdata.clips.encode import PROVENANCE, provenance
 from vpdata.errors import ShardError
-from vpdata.schema import Clip
+from vpdata.schema import Clip, Member
+from vpdata.sets.index import index_of
 from vpdata.sets.labels import member_names
 from vpdata.sets.plan import PlannedShard, SetPlan
 from vpdata.shards.arrays import add_rows, merged
@@ -75,15 +77,22 @@ def write(plan: SetPlan, out: Path, *, progress: Callable[[int], object] = lambd
             return manifest
         staging.keep_only({shard.name for shard in plan.shards})
         finished = _write_shards(plan, staging, progress)
-        index = to_parquet(_indexed(plan, staging))
+        shards = (staging.journal(shard.name).members for shard in plan.shards)
+        index = index_of(plan, shards) if plan.labels is None else to_parquet(_relabelled(plan, shards))
         manifest = _manifest(plan, finished, index)
         staging.publish([shard.name for shard in plan.shards], index=index, manifest=manifest.to_bytes())
     return manifest
 
 
 def _write_shards(plan: SetPlan, staging: Staging, progress: Callable[[int], object]) -> list[_Finished]:
+    digest = plan.digest()
+    sha256s = [{info.name: info.sha256 for info in dataset.manifest.shards} for dataset in plan.datasets]
+
     def write_one(shard: PlannedShard) -> _Finished:
-        return _write_shard(plan, shard, staging)
+        key = hashlib.sha256(f"{digest} {shard.name} {np.__version__}".encode()).hexdigest()
+        whole = _whole(plan, shard)
+        sha256 = None if whole is None else sha256s[whole.dataset].get(whole.name)
+        return _write_shard(plan, shard, staging, key=key, sha256=sha256)
 
     finished = []
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # some wait for the disk while others compute
@@ -96,12 +105,11 @@ def _write_shards(plan: SetPlan, staging: Staging, progress: Callable[[int], obj
     return finished
 
 
-def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging) -> _Finished:
-    key = hashlib.sha256(f"{plan.digest()} {shard.name} {np.__version__}".encode()).hexdigest()
+def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging, *, key: str, sha256: str | None) -> _Finished:
     journal = staging.finished(shard.name, key=key)
     if journal is None:
         statistics: dict[str, ArrayStatistics] = {}
-        written = write_shard(staging.folder / shard.name, _contents(plan, shard, statistics))
+        written = write_shard(staging.folder / shard.name, _contents(plan, shard, statistics), sha256=sha256)
         journal = Journal(
             key=key, size=written.size, sha256=written.sha256, members=written.members, statistics=statistics
         )
@@ -114,6 +122,32 @@ def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging) -> _Finis
         num_frames=shard.num_frames,
     )
     return _Finished(info=info, statistics=journal.statistics)
+
+
+class _Whole(NamedTuple):
+    """A shard of an input: the input's number and its name there."""
+
+    dataset: int
+    name: str
+
+
+def _whole(plan: SetPlan, shard: PlannedShard) -> _Whole | None:
+    """The shard of an input that has just these clips, in their order, unchanged; its SHA-256 is then the new one's.
+
+    Each member is checked against its CRC-32 as it is read, and what stands around them follows from the index. Damage
+    that no CRC-32 shows does not fit that SHA-256 either, and stays damage.
+    """
+    number, first = int(plan.inputs[shard.start]), int(plan.rows[shard.start])
+    dataset, num_clips = plan.datasets[number], shard.stop - shard.start
+    inside = slice(shard.start, shard.stop)
+    name = dataset.index.places(first).shard
+    whole = dataset.index.rows_of(name) == range(first, first + num_clips)
+    in_order = np.array_equal(plan.rows[inside], np.arange(first, first + num_clips))
+    if not (whole and in_order and np.all(plan.inputs[inside] == number)):
+        return None
+    if plan.relabelled[inside].any() or dataset.manifest.tool_version != plan.tool_version:
+        return None
+    return _Whole(number, name)
 
 
 def _contents(
@@ -140,9 +174,9 @@ def _new(plan: SetPlan, i: int, old: Clip) -> Clip:
     return replace(old, episode=plan.labels.of(old.episode))
 
 
-def _indexed(plan: SetPlan, staging: Staging) -> Iterator[Clip]:
-    for shard in plan.shards:
-        for i, members in zip(range(shard.start, shard.stop), staging.journal(shard.name).members, strict=True):
+def _relabelled(plan: SetPlan, shards: Iterable[Sequence[tuple[Member, ...]]]) -> Iterator[Clip]:
+    for shard, clips in zip(plan.shards, shards, strict=True):
+        for i, members in zip(range(shard.start, shard.stop), clips, strict=True):
             yield replace(_new(plan, i, plan.clip(i)), shard=shard.name, members=members)
 
 

@@ -222,7 +222,7 @@ def _check_contents(clip: Clip, contents: Mapping[str, bytes], task: ShardTask) 
         expected_shape = (num_rows, *(shape[1:] if num_dimensions is None else (num_dimensions,)))
         if shape != expected_shape:
             yield f"{name} has shape {shape}, the index and statistics say {expected_shape}."
-    if task.decode:
+    if task.decode and videos:
         yield from _decode(clip, {name: contents[name] for name in videos.keys() & contents.keys()}, videos)
 
 

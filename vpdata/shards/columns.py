@@ -62,7 +62,16 @@ def to_parquet(clips: Iterable[Clip]) -> bytes:
     rows, batches = _rows(clips), []
     while some := list(islice(rows, _AT_ONCE)):
         batches.append(pa.Table.from_pylist(some, schema=schema))
-    table = pa.concat_tables(batches).unify_dictionaries() if batches else schema.empty_table()
+    return table_to_parquet(pa.concat_tables(batches) if batches else schema.empty_table())
+
+
+def table_to_parquet(table: pa.Table) -> bytes:
+    """The bytes of an index with these rows; text is there as dictionaries, each with the texts in order of occurrence.
+
+    Equal rows give equal bytes, whether as a table or as clips.
+    """
+    chunks = [table.slice(first, _AT_ONCE).combine_chunks() for first in range(0, len(table), _AT_ONCE)]
+    table = pa.concat_tables(chunks or [table]).unify_dictionaries()
     buffer = io.BytesIO()
     pq.write_table(
         table,

@@ -132,6 +132,10 @@ class Index:
                 columns[str(column)] = (values.fillna("") if only_text else values).take(codes.codes).array
         return pd.DataFrame(columns, copy=False)
 
+    def table(self, names: Sequence[str]) -> pa.Table:
+        """Columns as Arrow has them, text but `key` as dictionaries; read anew every time."""
+        return pa.table(dict(zip(names, self._read(names), strict=True)))
+
     @cached_property
     def _fps(self) -> NDArray[np.float64]:
         return as_numpy(self._read(["fps"])[0])

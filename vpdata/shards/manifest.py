@@ -77,7 +77,7 @@ class Operation:
     """How a data set was made from others without encoding anything again: see `vpdata.sets`.
 
     Attributes:
-        verb: `merge`, `filter`, `delete`, `relabel`, `reshard` or `pull`.
+        verb: `merge`, `filter`, `subset`, `delete`, `relabel`, `reshard`, `pull` or `latents`.
         arguments: what it was told, as JSON.
         tool_version: of the vpdata that did it.
         inputs: the data sets, in order.

@@ -15,7 +15,7 @@ from typing import Self
 
 from vpdata.errors import ShardError, VpdataError
 from vpdata.schema import Member
-from vpdata.shards.files import locked_file, sha256_of, sync_folder, write_whole
+from vpdata.shards.files import PARTIAL, locked_file, sha256_of, sync_folder, write_whole
 from vpdata.shards.manifest import INDEX_NAME, MANIFEST_NAME, Manifest, read_manifest
 from vpdata.stats import ArrayStatistics
 
@@ -38,7 +38,13 @@ class Journal:
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        return json.dumps(asdict(self)).encode()
+        members = [  # `asdict` takes ten times as long
+            [{"name": m.name, "offset": m.offset, "size": m.size, "crc32": m.crc32} for m in clip]
+            for clip in self.members
+        ]
+        statistics = {space: asdict(found) for space, found in self.statistics.items()}
+        value = {"key": self.key, "size": self.size, "sha256": self.sha256, "members": members}
+        return json.dumps({**value, "statistics": statistics}).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -65,9 +71,11 @@ class Staging:
         journal_path = self._journal_path(name)
         places = [place for place in (self.folder / name, self.out / name) if place.exists()]
         if journal_path.exists() and len(places) == 1:
-            journal = self.journal(name)
-            whole = places[0].stat().st_size == journal.size and sha256_of(places[0]) == journal.sha256
-            if journal.key == key and whole:
+            try:
+                journal = self.journal(name)
+            except ValueError:  # the machine went down before all of it was on the disk
+                journal = None
+            if journal is not None and journal.key == key and _is_whole(places[0], journal):
                 return journal
         for path in (journal_path, *places):
             path.unlink(missing_ok=True)
@@ -82,8 +90,14 @@ class Staging:
         return self._journal_path(name).exists()
 
     def record(self, name: str, journal: Journal) -> None:
-        """Notes that the shard in the staging folder is finished."""
-        write_whole(self._journal_path(name), journal.to_bytes())
+        """Notes that the shard in the staging folder is finished.
+
+        Nothing waits for the disk: `finished` finds out what a machine that went down lost.
+        """
+        path = self._journal_path(name)
+        partial = path.with_name(path.name + PARTIAL)
+        partial.write_bytes(journal.to_bytes())
+        partial.rename(path)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -148,6 +162,10 @@ class Staging:
 
     def _journal_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def _is_whole(path: Path, journal: Journal) -> bool:
+    return path.stat().st_size == journal.size and sha256_of(path) == journal.sha256
 
 
 def existing(out: Path) -> Manifest | None:

@@ -5,6 +5,7 @@ the layout.
 """
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from pathlib import Path
 from isal import isal_zlib
 
 from vpdata.schema import Member
-from vpdata.shards.files import PARTIAL, publish
+from vpdata.shards.files import PARTIAL
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
 NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 """Where the only fields of a header stand that differ between members; the checksum counts itself as spaces."""
+_BUFFER = 1 << 18
+"""Bytes that are written at once: smaller pieces cost the file system more, larger ones the caches."""
 _EMPTY = tarfile.TarInfo().tobuf(tarfile.PAX_FORMAT)
 _REST = (
     sum(_EMPTY[: SIZE.start]) + sum(_EMPTY[SIZE.stop : CHECKSUM.start]) + sum(_EMPTY[CHECKSUM.stop :]) + 8 * ord(" ")
@@ -60,17 +63,20 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes | memoryview]]]) -> WrittenShard:
+def write_shard(
+    path: Path, clips: Iterable[tuple[str, Mapping[str, bytes | memoryview]]], *, sha256: str | None = None
+) -> WrittenShard:
     """Writes (key, members by name) in the given order, members sorted by name; `path` appears once all is written.
 
-    Whatever `clips` raises leaves no file behind.
+    Its bytes are on the disk then; its name is once the folder is. Whatever `clips` raises leaves no file behind.
+    `sha256` is the hex SHA-256 of the shard where it is known; to compute it is most of what writing costs.
     """
     digest = hashlib.sha256()
     position = 0
     written: list[tuple[Member, ...]] = []
     partial = path.with_name(path.name + PARTIAL)
     try:
-        with partial.open("wb") as file:
+        with partial.open("wb", buffering=_BUFFER) as file:
             for key, contents in clips:
                 members = []
                 parts: list[bytes | memoryview] = []
@@ -81,13 +87,16 @@ def write_shard(path: Path, clips: Iterable[tuple[str, Mapping[str, bytes | memo
                     parts += (head, data, padding(len(data)))
                     position = offset + len(data) + len(parts[-1])
                 written.append(tuple(members))
-                whole = b"".join(parts)  # one long write and checksum a clip, during which other threads run
-                file.write(whole)
-                digest.update(whole)
+                file.writelines(parts)
+                if sha256 is None:
+                    for part in parts:
+                        digest.update(part)
             file.write(END)
-            digest.update(END)
+            if sha256 is None:
+                digest.update(END)
             file.flush()
-            publish(partial, path, descriptor=file.fileno())
+            os.fsync(file.fileno())
+        partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
-    return WrittenShard(size=position + len(END), sha256=digest.hexdigest(), members=tuple(written))
+    return WrittenShard(size=position + len(END), sha256=sha256 or digest.hexdigest(), members=tuple(written))
