@@ -9,8 +9,6 @@ from vpdata.shards.cache import Cache
 from vpdata.shards.dataset import Dataset
 from vpdata.shards.remote import RemoteStore
 
-pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
-
 
 @pytest.fixture(autouse=True)
 def bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

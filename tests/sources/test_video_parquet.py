@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +42,6 @@ def test_every_row_is_an_episode(
 
 
 def test_the_hubs_own_writer(recordings: Path, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     paths = [{"path": None, "bytes": (recordings / "video" / name).read_bytes()} for name in NAMES]
     features = datasets.Features({"video": datasets.Video(), "text": datasets.Value("string")})
     written = datasets.Dataset.from_dict({"video": paths, "text": ["a", "b", "c"]}, features=features)
