@@ -40,6 +40,7 @@ def test_flops_are_of_what_is_computed_once() -> None:
     assert count_flops(TINY, run_config(TINY, "stage2"), windows=1, latents=True) < one
 
 
+@pytest.mark.slow
 def test_the_gpu_mode_runs_through_on_a_cpu() -> None:
     command = [sys.executable, "-m", "benchmarks.model.training", "--gpu", "--device", "cpu", "--model", "tiny"]
     options = ["--batches", "1", "--steps", "1", "--stages", "stage2", "--set", "precision=bf16", "--json"]

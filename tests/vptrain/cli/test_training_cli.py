@@ -18,7 +18,7 @@ from vptrain.recipes.models import TINY
 
 
 @pytest.mark.parametrize(
-    "verb", sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
+    "verb", sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
 )
 def test_every_verb_has_examples(vptrain: Vptrain, verb: str) -> None:
     shown = vptrain(verb, "--help")
@@ -180,7 +180,7 @@ def test_beginning_with_a_trained_head_is_said(
         "--batch-size", 1, "--num-workers", 0, "--device", "cpu", "--set", "evaluate_every=1",
     )  # fmt: skip
     assert ended.exit_code == 0, ended.stderr
-    said = f"{stage2_run} is of stage2: its vision encoder and action head are trained further."
+    said = f"{Checkpoint.open(stage2_run).path} is of stage2: its vision encoder and action head are trained further."
     assert said in ended.stderr
 
 

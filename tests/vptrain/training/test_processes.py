@@ -24,7 +24,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join([str(PROGRAM.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]),
 }
 # Adam divides by the gradient's size: an epsilon above rounding errors keeps these from being made as large as a step.
-SMOOTH = ("epsilon=1e-3", "batch_size=4", "steps=3", "ema_decay=0.9", "clip_norm=1.0", "trackers=none")
+SMOOTH = ("epsilon=1e-2", "batch_size=4", "steps=3", "ema_decay=0.9", "clip_norm=1.0", "trackers=none")
 
 
 def program(*arguments: object, processes: int = 1) -> list[str]:
@@ -53,9 +53,10 @@ def test_two_processes_train_as_one(mixture_file: Path, tmp_path: Path, kind: st
     both = run(kind, mixture_file, two, *SMOOTH, "steps=1", f"sharding={sharding}", processes=2)
     (_, loss), (_, loss_of_two) = alone.split(), both.split()
     assert float(loss_of_two) == pytest.approx(float(loss), rel=1e-4)
-    learning_rate = Checkpoint.open(one).run.learning_rate
+    trained = Checkpoint.open(one).run
+    largest_rate = trained.learning_rate * (trained.head_rate_factor if kind == "joint" else 1)
     for name in (MODEL, AVERAGE):
-        assert largest_difference(one, two, name) < 0.02 * learning_rate
+        assert largest_difference(one, two, name) < 0.02 * largest_rate
 
 
 def test_a_run_goes_on_with_another_number_of_processes(mixture_file: Path, tmp_path: Path) -> None:
