@@ -29,7 +29,7 @@ from vpdata.schema import Clip
 from vpdata.sets import operations
 from vpdata.sets.plan import SetPlan
 from vpdata.sets.write import write
-from vpdata.shards.arrays import add_rows, merged
+from vpdata.shards.arrays import OwnedRows, merged
 from vpdata.shards.dataset import Dataset
 from vpdata.shards.files import write_whole
 from vpdata.shards.index import Index, to_parquet
@@ -53,8 +53,8 @@ def make(folder: Path, *, num_clips: int, seed: int) -> Dataset:
         infos, clips, parts = [], list[Clip](), []
         for name, group in groupby(_clips(num_clips, seed=seed), key=lambda clip: clip.shard):
             planned = list(group)
-            found: dict[str, ArrayStatistics] = {}
-            written = write_shard(folder / name, _contents(planned, noise, rng, found))
+            rows = OwnedRows()
+            written = write_shard(folder / name, _contents(planned, noise, rng, rows))
             num_frames = sum(clip.num_frames for clip in planned)
             infos.append(
                 ShardInfo(
@@ -65,7 +65,7 @@ def make(folder: Path, *, num_clips: int, seed: int) -> Dataset:
                     num_frames=num_frames,
                 )
             )
-            parts.append(found)
+            parts.append(rows.statistics())
             clips += [replace(clip, members=members) for clip, members in zip(planned, written.members, strict=True)]
         index = to_parquet(clips)
         write_whole(folder / INDEX_NAME, index)
@@ -85,7 +85,7 @@ def _clips(num_clips: int, *, seed: int) -> Iterator[Clip]:
 
 
 def _contents(
-    clips: list[Clip], noise: bytes, rng: np.random.Generator, statistics: dict[str, ArrayStatistics]
+    clips: list[Clip], noise: bytes, rng: np.random.Generator, rows: OwnedRows
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     for clip in clips:
         contents = {ACTIONS: _npy(rng.normal(size=(71, 12))), STATE: _npy(rng.normal(size=(71, 16)))}
@@ -94,7 +94,7 @@ def _contents(
             if member.name not in contents:
                 first = int(rng.integers(len(noise) - member.size))
                 contents[member.name] = noise[first : first + member.size]
-        add_rows(statistics, clip.episode, clip.span, contents)
+        rows.add(clip.episode, clip.span, contents)
         yield clip.key, contents
 
 

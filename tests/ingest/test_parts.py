@@ -10,7 +10,7 @@ from vpdata.clips.encode import encode_clip
 from vpdata.ingest import IngestOptions, Plan, ingest, make_plan
 from vpdata.ingest.parts import parts_of
 from vpdata.ingest.worker import Task, carry_out
-from vpdata.shards.arrays import add_rows
+from vpdata.shards.arrays import OwnedRows
 from vpdata.shards.manifest import read_manifest
 from vpdata.shards.staging import Staging
 from vpdata.shards.tar import write_shard
@@ -35,15 +35,15 @@ def plan(soup: Path) -> Plan:
 def in_one_go(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[str, ArrayStatistics]]:
     """The shard as written clip by clip from the first to the last, and the statistics of its rows."""
     path = tmp_path_factory.mktemp("one") / "shard.tar"
-    source, statistics = sources.load(plan.source), dict[str, ArrayStatistics]()
+    source, rows = sources.load(plan.source), OwnedRows()
     contents = []
     for clip in plan.shards[0].clips:
         with source.open(clip.file, clip.episode, OPTIONS.source) as reader:
             members = encode_clip(reader, clip.episode, clip.span, OPTIONS.clip, tool_version=__version__)
-        add_rows(statistics, clip.episode, clip.span, members)
+        rows.add(clip.episode, clip.span, members)
         contents.append((clip.key, members))
     write_shard(path, contents)
-    return path.read_bytes(), statistics
+    return path.read_bytes(), rows.statistics()
 
 
 def task(plan: Plan, out: Path, number: int) -> Task:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vpdata.ingest.plan import PlannedClip, PlannedShard
-from vpdata.shards.arrays import add_rows
+from vpdata.shards.arrays import OwnedRows
 from vpdata.shards.staging import Staging
-from vpdata.stats import ArrayStatistics
 
 PART_FRAMES = 2_000
 
@@ -45,12 +44,12 @@ def parts_of(shard: PlannedShard) -> tuple[Part, ...]:
 
 
 def joined(
-    staging: Staging, shard: PlannedShard, statistics: dict[str, ArrayStatistics]
+    staging: Staging, shard: PlannedShard, rows: OwnedRows
 ) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """Key and members of every clip of a shard whose parts are all finished; adds its rows to the statistics."""
+    """Key and members of every clip of a shard whose parts are all finished; adds the rows that it owns."""
     for part in parts_of(shard):
         with (staging.folder / part.name).open("rb") as file:
             for clip, members in zip(part.clips, staging.journal(part.name).members, strict=True):
                 contents = {m.name: os.pread(file.fileno(), m.size, m.offset) for m in members}
-                add_rows(statistics, clip.episode, clip.span, contents)
+                rows.add(clip.episode, clip.span, contents)
                 yield clip.key, contents

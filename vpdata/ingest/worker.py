@@ -23,6 +23,7 @@ from vpdata.clips.encode import encode_clip
 from vpdata.errors import VpdataError
 from vpdata.ingest.parts import Part, joined, parts_of
 from vpdata.ingest.plan import IngestOptions, PlannedClip, PlannedShard, content_key
+from vpdata.shards.arrays import OwnedRows
 from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.staging import Journal, Staging
 from vpdata.shards.tar import WrittenShard, write_shard
@@ -136,9 +137,9 @@ def _encode_part(task: Task, staging: Staging, progress: Callable[[int], object]
 
 
 def _join(task: Task, staging: Staging) -> None:
-    statistics: dict[str, ArrayStatistics] = {}
-    written = write_shard(staging.folder / task.shard.name, joined(staging, task.shard, statistics))
-    _record(staging, task.shard.name, bytes_key(task.shard.clips, task.options), written, statistics)
+    rows = OwnedRows()
+    written = write_shard(staging.folder / task.shard.name, joined(staging, task.shard, rows))
+    _record(staging, task.shard.name, bytes_key(task.shard.clips, task.options), written, rows.statistics())
 
 
 def _record(

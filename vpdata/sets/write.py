@@ -21,7 +21,7 @@ from vpdata.schema import Clip, Member
 from vpdata.sets.index import index_of
 from vpdata.sets.labels import member_names
 from vpdata.sets.plan import PlannedShard, SetPlan
-from vpdata.shards.arrays import add_rows, merged
+from vpdata.shards.arrays import OwnedRows, merged
 from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.index import Index, to_parquet
 from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo
@@ -108,10 +108,10 @@ def _write_shards(plan: SetPlan, staging: Staging, progress: Callable[[int], obj
 def _write_shard(plan: SetPlan, shard: PlannedShard, staging: Staging, *, key: str, sha256: str | None) -> _Finished:
     journal = staging.finished(shard.name, key=key)
     if journal is None:
-        statistics: dict[str, ArrayStatistics] = {}
-        written = write_shard(staging.folder / shard.name, _contents(plan, shard, statistics), sha256=sha256)
+        rows = OwnedRows()
+        written = write_shard(staging.folder / shard.name, _contents(plan, shard, rows), sha256=sha256)
         journal = Journal(
-            key=key, size=written.size, sha256=written.sha256, members=written.members, statistics=statistics
+            key=key, size=written.size, sha256=written.sha256, members=written.members, statistics=rows.statistics()
         )
         staging.record(shard.name, journal)
     info = ShardInfo(
@@ -151,7 +151,7 @@ def _whole(plan: SetPlan, shard: PlannedShard) -> _Whole | None:
 
 
 def _contents(
-    plan: SetPlan, shard: PlannedShard, statistics: dict[str, ArrayStatistics]
+    plan: SetPlan, shard: PlannedShard, rows: OwnedRows
 ) -> Iterator[tuple[str, Mapping[str, bytes | memoryview]]]:
     """The checked members of every clip, under the names and with the `json` that they shall have."""
     for i in range(shard.start, shard.stop):
@@ -163,7 +163,7 @@ def _contents(
         if new is not old or dataset.manifest.tool_version != plan.tool_version:
             contents[PROVENANCE] = provenance(new.episode, new.span, codec=new.codec, tool_version=plan.tool_version)
         if plan.statistics is None:
-            add_rows(statistics, new.episode, new.span, contents)
+            rows.add(new.episode, new.span, contents)
         yield new.key, contents
 
 

@@ -22,7 +22,7 @@ from vpdata.clips.encode import ACTIONS, PROVENANCE, STATE, provenance_of
 from vpdata.clips.latents import LATENTS, latents_member, num_variants
 from vpdata.errors import ShardError, VpdataError
 from vpdata.schema import Camera, Clip
-from vpdata.shards.arrays import add_rows
+from vpdata.shards.arrays import OwnedRows
 from vpdata.shards.files import sha256_of
 from vpdata.shards.tar import END, header, padding
 from vpdata.stats import ArrayStatistics
@@ -115,7 +115,7 @@ def check_shard(task: ShardTask) -> ShardCheck:
     name = task.path.name
     problems: list[Problem] = []
     lost: dict[int, str] = {}
-    statistics: dict[str, ArrayStatistics] = {}
+    rows = OwnedRows()
 
     def note(what: str, key: str = "") -> None:
         problems.append(Problem(file=name, key=key, what=what))
@@ -123,7 +123,7 @@ def check_shard(task: ShardTask) -> ShardCheck:
     if not task.path.is_file():
         note("is missing.")
         lost = dict.fromkeys(range(len(task.clips)), "the shard is missing.")
-        return ShardCheck(name=name, problems=tuple(problems), lost=lost, statistics=statistics)
+        return ShardCheck(name=name, problems=tuple(problems), lost=lost, statistics=rows.statistics())
     size = task.path.stat().st_size
     if task.size is not None and size != task.size:
         note(f"has {size} bytes, the manifest says {task.size}.")
@@ -139,12 +139,12 @@ def check_shard(task: ShardTask) -> ShardCheck:
             if reasons:
                 lost[place] = " ".join(reasons)
             else:
-                add_rows(statistics, clip.episode, clip.span, contents)
+                rows.add(clip.episode, clip.span, contents)
             position = end_of(clip)
         file.seek(position)
         if task.clips and file.read() != END:
             note("does not end after the last clip.")
-    return ShardCheck(name=name, problems=tuple(problems), lost=lost, statistics=statistics)
+    return ShardCheck(name=name, problems=tuple(problems), lost=lost, statistics=rows.statistics())
 
 
 def read_clip(file: BinaryIO, clip: Clip) -> tuple[dict[str, bytes], list[str]]:
