@@ -4,7 +4,8 @@
     python -m benchmarks.data.ingest --work DIR --peers PEERS
 
 The input is one HDF5 file in RoboCasa's layout and chunks, gzip'd: three cameras at 256², `--episodes` demos of
-`--frames` frames as `benchmarks.data.make` makes them, each there `--copies` times. It is made in DIR once. A round
+`--frames` frames as `benchmarks.data.make` makes them, each there `--copies` times; with `--contiguous` its images
+lie in one piece, as those of LIBERO do. It is made in DIR once. A round
 runs, one after the other, with as many processes that encode:
 
     encoder     the codec and the clips of an ingest on frames that lie in memory (`ingest_encoder`)
@@ -40,14 +41,18 @@ GOALS = {ENCODER: 0.8, LEROBOT: 5.0}
 VCODECS = {"AV1": "libsvtav1", "H.264": "h264"}
 
 
-def make_input(root: Path, recordings: Sequence[Path], *, episodes: int, frames: int, size: int, copies: int) -> Path:
+def make_input(
+    root: Path, recordings: Sequence[Path], *, episodes: int, frames: int, size: int, copies: int, contiguous: bool
+) -> Path:
     """The HDF5 file, made unless it is there with these arguments in its name."""
-    file = root / f"{episodes}x{copies}-{frames}-{size}" / "demos.hdf5"
+    kind = "-contiguous" if contiguous else ""
+    file = root / f"{episodes}x{copies}-{frames}-{size}{kind}" / "demos.hdf5"
     if file.exists():
         return file
     shutil.rmtree(file.parent, ignore_errors=True)
     partial = file.with_suffix(".partial")
-    write_frames(recordings, partial, episodes=episodes, frames=frames, size=size)
+    compression = None if contiguous else "gzip"
+    write_frames(recordings, partial, episodes=episodes, frames=frames, size=size, compression=compression)
     with h5py.File(partial, "r+") as h5:
         for number in range(episodes, episodes * copies):
             h5.copy(h5["data"][f"demo_{number % episodes}"], h5["data"], f"demo_{number}")
@@ -127,6 +132,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=500, help="of every camera of an episode")
     parser.add_argument("--size", type=int, default=256, help="pixels, height and width")
     parser.add_argument("--copies", type=int, default=10)
+    parser.add_argument("--contiguous", action="store_true", help="images in one piece, not gzip'd")
     parser.add_argument("--shard-frames", type=int, default=SHARD_FRAMES)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=15, help="of the encoder alone")
@@ -135,7 +141,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     size = {"episodes": args.episodes, "frames": args.frames, "size": args.size, "copies": args.copies}
-    file = make_input(args.work.resolve(), args.recordings, **size)
+    file = make_input(args.work.resolve(), args.recordings, **size, contiguous=args.contiguous)
     found = rounds_of(file, args.work.resolve(), args)
     if args.json:
         rows = {name: [asdict(written) for written in rows] for name, rows in found.items()}

@@ -65,7 +65,7 @@ def measure(work: Path, *, steps: int, compression: str | None, workers: int) ->
     shutil.rmtree(out, ignore_errors=True)
     write(file, steps=steps, compression=compression)
     command = [sys.executable, "-m", "vpdata", "ingest", "robocasa", str(file), "--out", str(out)]
-    watched = watch([*command, "--workers", str(workers)])
+    watched = watch([*command, "--workers", str(workers)], memory=True)
     row = Row(
         compression=compression,
         steps=steps,

@@ -57,8 +57,13 @@ def demos_in(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     return found
 
 
-def write_frames(paths: Sequence[Path], out: Path, *, episodes: int, frames: int, size: int) -> None:
-    """Writes the HDF5 file with so many demos of so many frames, of three cameras `size` pixels high and wide."""
+def write_frames(
+    paths: Sequence[Path], out: Path, *, episodes: int, frames: int, size: int, compression: str | None = "gzip"
+) -> None:
+    """Writes the HDF5 file with so many demos of so many frames, of three cameras `size` pixels high and wide.
+
+    `compression` is h5py's; None leaves the images in one piece.
+    """
     demos = demos_in(paths)
     out.parent.mkdir(parents=True)
     with h5py.File(out, "w") as target:
@@ -68,7 +73,9 @@ def write_frames(paths: Sequence[Path], out: Path, *, episodes: int, frames: int
             with h5py.File(file) as source:
                 data.attrs["env_args"] = json.dumps({"env_name": "Loop", "env_kwargs": {"control_freq": FPS}})
                 turns = _turns(len(source["data"][name]["actions"]), number=number, frames=frames)
-                _copy_demo(source["data"][name], data.create_group(f"demo_{number}"), turns, size=size)
+                _copy_demo(
+                    source["data"][name], data.create_group(f"demo_{number}"), turns, size=size, compression=compression
+                )
 
 
 def _turns(recorded: int, *, number: int, frames: int) -> NDArray[np.int64]:
@@ -77,7 +84,7 @@ def _turns(recorded: int, *, number: int, frames: int) -> NDArray[np.int64]:
     return there_and_back[(number * STEP + np.arange(frames)) % len(there_and_back)]
 
 
-def _copy_demo(source: Any, target: Any, turns: NDArray[np.int64], *, size: int) -> None:
+def _copy_demo(source: Any, target: Any, turns: NDArray[np.int64], *, size: int, compression: str | None) -> None:
     target.attrs["ep_meta"] = source.attrs["ep_meta"]
     target.attrs["num_samples"] = len(turns)
     target["actions"] = source["actions"][()][turns]
@@ -85,7 +92,7 @@ def _copy_demo(source: Any, target: Any, turns: NDArray[np.int64], *, size: int)
         target[f"obs/{name}"] = source["obs"][name][()][turns]
     for name in CAMERAS.values():
         images = resize(source["obs"][name][()], height=size, width=size, fit="stretch")
-        target.create_dataset(f"obs/{name}", data=images[turns], compression="gzip")
+        target.create_dataset(f"obs/{name}", data=images[turns], compression=compression)
 
 
 def ingest_codec(root: Path, codec: str) -> Dataset:

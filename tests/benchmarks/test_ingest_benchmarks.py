@@ -46,8 +46,10 @@ def test_growth_is_judged_for_each_kind_of_file() -> None:
 
 
 def test_children_of_a_command_count() -> None:
-    grandchild = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytes(10**8); sum(range(10**7))'])"
-    watched = watch([sys.executable, "-c", grandchild])
+    work = "x = b'x' * 10**8; sum(range(10**7))"
+    grandchild = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
+    watched = watch([sys.executable, "-c", grandchild], memory=True)
     assert watched.cpu_seconds > 0.05
+    assert watched.peak_pss_bytes > 10**8
     with pytest.raises(subprocess.CalledProcessError):
         watch([sys.executable, "-c", "raise SystemExit(3)"])

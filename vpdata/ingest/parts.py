@@ -43,9 +43,7 @@ def parts_of(shard: PlannedShard) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def joined(
-    staging: Staging, shard: PlannedShard, rows: OwnedRows
-) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+def joined(staging: Staging, shard: PlannedShard, rows: OwnedRows) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """Key and members of every clip of a shard whose parts are all finished; adds the rows that it owns."""
     for part in parts_of(shard):
         with (staging.folder / part.name).open("rb") as file:

@@ -93,6 +93,7 @@ class Rows:
         counts = _grid(self._images)[1:]
         height, width, colours = (count * size for count, size in zip(counts, shape[1:], strict=True))
         planes = np.empty((colours, shape[0], height, width), np.uint8)
+        row = np.dtype((np.void, shape[2]))  # of a chunk of one colour, which is then copied at once
         for chunk in chunks:
             mask, data = self._images.id.read_direct_chunk(chunk.chunk_offset)
             try:
@@ -102,8 +103,12 @@ class Rows:
             if len(inflated) != math.prod(shape):
                 raise self._damaged(f"a chunk inflates to {len(inflated)} bytes, not {math.prod(shape)}")
             _, top, left, colour = chunk.chunk_offset
-            part = np.frombuffer(inflated, np.uint8).reshape(shape).transpose(3, 0, 1, 2)
-            planes[colour : colour + shape[3], :, top : top + shape[1], left : left + shape[2]] = part
+            if shape[3] == 1:
+                rows = np.frombuffer(inflated, row).reshape(shape[:2])
+                planes.view(row)[colour, :, top : top + shape[1], left // shape[2]] = rows
+            else:
+                part = np.frombuffer(inflated, np.uint8).reshape(shape).transpose(3, 0, 1, 2)
+                planes[colour : colour + shape[3], :, top : top + shape[1], left : left + shape[2]] = part
         _, height, width, colours = self._images.shape
         return planes[:colours, :, :height, :width].transpose(1, 2, 3, 0)
 

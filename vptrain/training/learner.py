@@ -17,7 +17,7 @@ from vptrain.config import RunConfig
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.training.engine import Engine
-from vptrain.training.evaluation import HeldOutLoss, label, levels, sigma_at
+from vptrain.training.evaluation import NUM_LEVELS, HeldOutLoss, label, levels, sigma_at
 from vptrain.training.optimizer import Average, freeze, make_optimizer, rate_factor
 from vptrain.training.step import Features, StageLosses
 from vptrain.training.watch import Divergence
@@ -173,15 +173,14 @@ class Learner:
             self.losses.run,
             replace(self.run, drop_rate=0.0, color_jitter=False, seed=HELD_OUT_SEED),
         )
-        sums: dict[str, float] = {}
+        sums = torch.zeros(NUM_LEVELS, device=self.engine.device)
         with self._averaged():
-            for level in levels():
-                self.losses.level = level
-                losses = torch.cat([weight * self.module(batch) for batch, weight in self._passes(batches)])
-                sums[label(sigma_at(level, self.run))] = losses.sum().item()
-        self.losses.run, self.losses.level = kept, None
-        count, *totals = self.engine.sum(float(sum(map(len, batches))), *sums.values())
-        by_sigma = {name: total / count for name, total in zip(sums, totals, strict=True)}
+            for batch, weight in self._passes(batches):
+                sums += weight * self.module(batch, levels=levels()).sum(dim=1)
+        self.losses.run = kept
+        count, *totals = self.engine.sum(float(sum(map(len, batches))), *sums.tolist())
+        names = [label(sigma_at(level, self.run)) for level in levels()]
+        by_sigma = {name: total / count for name, total in zip(names, totals, strict=True)}
         return HeldOutLoss(mean=sum(by_sigma.values()) / len(by_sigma), by_sigma=by_sigma)
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 Every random draw follows from the run's seed and stage and the window's key alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -45,11 +45,9 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Draw:
+class _Encoded:
     latents: Tensor
     condition: Condition
-    sigma_B: Tensor
-    noise: Tensor
 
 
 Use = Callable[[VideoPolicy, CachedText], object]
@@ -63,11 +61,16 @@ class StageLosses(nn.Module):
         super().__init__()
         self.policy = policy
         self.run = run
-        self.level: float | None = None
-        """Standard normal: where in its distribution ln(sigma) is held, None to draw it for each window."""
         self._text = text
 
-    def forward(self, of: Batch | Features | Use, *, features_only: bool = False, turn: int = 0) -> object:
+    def forward(
+        self,
+        of: Batch | Features | Use,
+        *,
+        features_only: bool = False,
+        turn: int = 0,
+        levels: Sequence[float] | None = None,
+    ) -> object:
         """(B,) float32 losses of the run's stage; with `features_only`, what stage 2's frozen part makes of a batch.
 
         Args:
@@ -75,6 +78,8 @@ class StageLosses(nn.Module):
                 weights that are sharded can be used in here alone.
             features_only: see above.
             turn: how often the features have served before, which draws other noise on the actions.
+            levels: standard normal: where in its distribution ln(sigma) is held, instead of drawn for each window. The
+                result is (levels, B) then, of windows that are encoded once.
 
         Raises:
             VptrainError: stage 2 or joint training was given windows without actions.
@@ -82,11 +87,12 @@ class StageLosses(nn.Module):
         with _autocast(self.device, self.run.precision):
             if callable(of):
                 return of(self.policy, self._text)
-            if self.run.stage != "stage2":
-                assert isinstance(of, Batch)
-                return self._video_losses(of)
-            features = self._features(of) if isinstance(of, Batch) else of
-            return features if features_only else self._head_losses(features, turn=turn)
+            if isinstance(of, Features):
+                return self._head_losses(of, turn=turn)
+            encoded = self._encode(of)
+            if levels is not None:
+                return torch.stack([self._losses(of, encoded, level=level) for level in levels])
+            return self._features(of, encoded) if features_only else self._losses(of, encoded, turn=turn)
 
     @property
     def device(self) -> torch.device:
@@ -96,47 +102,46 @@ class StageLosses(nn.Module):
     def _draws(self, keys: tuple[int, ...]) -> Draws:
         return Draws(seed=f"{self.run.seed}:{self.run.stage}", keys=keys, device=self.device)
 
-    def _video_losses(self, batch: Batch) -> Tensor:
-        """Of stage 1 and of joint training."""
-        drawn = self._draw(batch)
+    def _losses(self, batch: Batch, encoded: _Encoded, *, turn: int = 0, level: float | None = None) -> Tensor:
+        if self.run.stage == "stage2":
+            return self._head_losses(self._features(batch, encoded, level=level), turn=turn, level=level)
+        sigma_B, noise = self._video_draws(batch, encoded, level=level)
         mask_BT = batch.mask_BT.to(self.device)
         if self.run.stage == "stage1":
             return video_loss(
-                self.policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise, mask_BT=mask_BT
+                self.policy, encoded.latents, encoded.condition, sigma_B=sigma_B, noise=noise, mask_BT=mask_BT
             )
         targets = self._targets(batch)
-        sigma_B, noise = self._action_draws(targets, drawn.sigma_B, batch.keys, turn=0)
+        action_sigma_B, action_noise = self._action_draws(targets, sigma_B, batch.keys, turn=0, level=level)
         return joint_loss(
             self.policy,
-            drawn.latents,
-            drawn.condition,
+            encoded.latents,
+            encoded.condition,
             actions_BAD=targets.actions_BAD,
             mask_BA=targets.mask_BA,
-            sigma_B=drawn.sigma_B,
-            noise=drawn.noise,
-            action_sigma_B=sigma_B,
-            action_noise=noise,
+            sigma_B=sigma_B,
+            noise=noise,
+            action_sigma_B=action_sigma_B,
+            action_noise=action_noise,
             mask_BT=mask_BT,
             stop_gradient=self.run.gradient_stop == "paper",
         )
 
     @torch.no_grad()
-    def _features(self, batch: Batch) -> Features:
-        """The frozen part of stage 2: encodes, draws noise, and runs the video UNet."""
-        targets, drawn = self._targets(batch), self._draw(batch)
+    def _features(self, batch: Batch, encoded: _Encoded, *, level: float | None = None) -> Features:
+        """What the frozen part of stage 2 makes of noise on the video: it runs the video UNet."""
+        sigma_B, noise = self._video_draws(batch, encoded, level=level)
         return Features(
             layout=batch.layout,
             keys=batch.keys,
-            targets=targets,
-            output=noisy_features(
-                self.policy, drawn.latents, drawn.condition, sigma_B=drawn.sigma_B, noise=drawn.noise
-            ),
-            sigma_B=drawn.sigma_B,
+            targets=self._targets(batch),
+            output=noisy_features(self.policy, encoded.latents, encoded.condition, sigma_B=sigma_B, noise=noise),
+            sigma_B=sigma_B,
         )
 
-    def _head_losses(self, features: Features, *, turn: int) -> Tensor:
+    def _head_losses(self, features: Features, *, turn: int, level: float | None = None) -> Tensor:
         """The trained part of stage 2, with a new draw of the actions' noise each turn."""
-        sigma_B, noise = self._action_draws(features.targets, features.sigma_B, features.keys, turn=turn)
+        sigma_B, noise = self._action_draws(features.targets, features.sigma_B, features.keys, turn=turn, level=level)
         return head_loss(
             self.policy,
             features.output,
@@ -147,22 +152,16 @@ class StageLosses(nn.Module):
             mask_BA=features.targets.mask_BA,
         )
 
-    def _draw(self, batch: Batch) -> _Draw:
-        """Latents, condition with dropout, and the video's noise."""
-        run, draws = self.run, self._draws(batch.keys)
-        with _autocast(self.device, _autoencoder_precision(run)):
-            latents, condition = self._encoded(batch, draws)
-        mean, std = run.log_sigma_mean, run.log_sigma_std
-        if run.stage != "stage1" and run.high_log_sigma_mean is not None:
-            mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
-        return _Draw(
-            latents=latents,
-            condition=self._drop(condition, draws),
-            sigma_B=draw_sigma(self._unit_sigma(draws, "sigma"), mean=mean, std=std),
-            noise=draws.normal("video", latents.shape[1:]),
-        )
+    def _encode(self, batch: Batch) -> _Encoded:
+        """Latents, and the condition with dropout."""
+        if self.run.stage != "stage1" and batch.actions_BAD is None:
+            raise VptrainError(f"{self.run.stage} was given windows without actions.")
+        draws = self._draws(batch.keys)
+        with _autocast(self.device, _autoencoder_precision(self.run)):
+            latents, condition = self._latents(batch, draws)
+        return _Encoded(latents=latents, condition=self._drop(condition, draws))
 
-    def _encoded(self, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+    def _latents(self, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
         """Targets and condition, of pictures or of what the autoencoder made of them in advance."""
         run, config = self.run, self.policy.config
         noise = draws.normal("posterior", config.latent_shape(len(batch.layout) * config.num_frames))
@@ -187,24 +186,33 @@ class StageLosses(nn.Module):
         return condition.without(latents_BT=dropped_B2T[:, 0], text_BT=dropped_B2T[:, 1])
 
     def _targets(self, batch: Batch) -> Targets:
-        if batch.actions_BAD is None:
-            raise VptrainError(f"{self.run.stage} was given windows without actions.")
+        assert batch.actions_BAD is not None
         return Targets(actions_BAD=batch.actions_BAD.to(self.device), mask_BA=batch.action_mask_BA.to(self.device))
 
+    def _video_draws(self, batch: Batch, encoded: _Encoded, *, level: float | None) -> tuple[Tensor, Tensor]:
+        """The video's sigma and noise."""
+        run, draws = self.run, self._draws(batch.keys)
+        mean, std = run.log_sigma_mean, run.log_sigma_std
+        if run.stage != "stage1" and run.high_log_sigma_mean is not None:
+            mean, std = run.high_log_sigma_mean, run.high_log_sigma_std
+        unit = _unit_sigma(draws, "sigma", level)
+        return draw_sigma(unit, mean=mean, std=std), draws.normal("video", encoded.latents.shape[1:])
+
     def _action_draws(
-        self, targets: Targets, sigma_B: Tensor, keys: tuple[int, ...], *, turn: int
+        self, targets: Targets, sigma_B: Tensor, keys: tuple[int, ...], *, turn: int, level: float | None
     ) -> tuple[Tensor, Tensor]:
         """The actions' sigma, which is the video's, or one of their own where that is held high; and their noise."""
         run, draws = self.run, self._draws(keys)
         if run.high_log_sigma_mean is not None:
-            unit = self._unit_sigma(draws, f"action sigma {turn}")
+            unit = _unit_sigma(draws, f"action sigma {turn}", level)
             sigma_B = draw_sigma(unit, mean=run.log_sigma_mean, std=run.log_sigma_std)
         return sigma_B, draws.normal(f"actions {turn}", targets.actions_BAD.shape[1:])
 
-    def _unit_sigma(self, draws: Draws, purpose: str) -> Tensor:
-        if self.level is not None:
-            return torch.full((len(draws.keys),), self.level, device=draws.device)
-        return draws.normal(purpose, ())
+
+def _unit_sigma(draws: Draws, purpose: str, level: float | None) -> Tensor:
+    if level is not None:
+        return torch.full((len(draws.keys),), level, device=draws.device)
+    return draws.normal(purpose, ())
 
 
 def _autoencoder_precision(run: RunConfig) -> Precision:

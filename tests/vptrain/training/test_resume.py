@@ -75,8 +75,8 @@ def killed(run: RunConfig, mixture_file: Path, stage1_run: Path, tmp_path_factor
 
 
 def logged(folder: Path) -> list[dict[str, float]]:
-    """The metrics that do not depend on the clock."""
-    clock = {"seconds", "windows_per_second", "data_wait_share"}
+    """The metrics that do not depend on the clock, or on what else the process held."""
+    clock = {"seconds", "windows_per_second", "data_wait_share", "memory_gb"}
     return [
         {name: value for name, value in line.items() if name not in clock}
         for line in read_metrics(folder / "metrics.jsonl")

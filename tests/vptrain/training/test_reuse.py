@@ -27,10 +27,10 @@ def test_every_batch_serves_as_often_as_asked(
     seen: list[Features] = []
     original = StageLosses._head_losses
 
-    def counting(self: StageLosses, features: Features, *, turn: int) -> Tensor:
+    def counting(self: StageLosses, features: Features, *, turn: int, level: float | None = None) -> Tensor:
         if torch.is_grad_enabled():  # not of held-out windows
             seen.append(features)
-        return original(self, features, turn=turn)
+        return original(self, features, turn=turn, level=level)
 
     monkeypatch.setattr(StageLosses, "_head_losses", counting)
     run = replace(RUN, steps=12)
