@@ -3,9 +3,9 @@
     sh benchmarks/peers/setup.sh PEERS
     python -m benchmarks.data.ingest --work DIR --peers PEERS
 
-The input is one HDF5 file in RoboCasa's layout and chunks, gzip'd: three cameras at 256², `--episodes` demos of
-`--frames` frames as `benchmarks.data.make` makes them, each there `--copies` times; with `--contiguous` its images
-lie in one piece, as those of LIBERO do. It is made in DIR once. A round
+The input is two HDF5 files, as of two tasks, in RoboCasa's layout and chunks, gzip'd: three cameras at 256²,
+`--episodes` demos of `--frames` frames as `benchmarks.data.make` makes them, each there `--copies` times; with
+`--contiguous` the images lie in one piece, as those of LIBERO do. It is made in DIR once. A round
 runs, one after the other, with as many processes that encode:
 
     encoder     the codec and the clips of an ingest on frames that lie in memory (`ingest_encoder`)
@@ -18,6 +18,7 @@ are taken within a round. Exits with 1 where a goal is missed; without --peers L
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
@@ -37,6 +38,7 @@ from vpdata.ingest.plan import SHARD_FRAMES
 from vpdata.sources.robocasa import CAMERAS
 
 ENCODER, INGEST, AGAIN, LEROBOT = "encoder", "ingest", "again", "LeRobot"
+FILES = 2
 GOALS = {ENCODER: 0.8, LEROBOT: 5.0}
 VCODECS = {"AV1": "libsvtav1", "H.264": "h264"}
 
@@ -44,24 +46,27 @@ VCODECS = {"AV1": "libsvtav1", "H.264": "h264"}
 def make_input(
     root: Path, recordings: Sequence[Path], *, episodes: int, frames: int, size: int, copies: int, contiguous: bool
 ) -> Path:
-    """The HDF5 file, made unless it is there with these arguments in its name."""
-    kind = "-contiguous" if contiguous else ""
-    file = root / f"{episodes}x{copies}-{frames}-{size}{kind}" / "demos.hdf5"
-    if file.exists():
-        return file
-    shutil.rmtree(file.parent, ignore_errors=True)
-    partial = file.with_suffix(".partial")
+    """The folder with the HDF5 files, made unless it is there with these arguments in its name."""
+    folder = root / f"{episodes}x{copies}-{frames}-{size}{'-contiguous' if contiguous else ''}"
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
     compression = None if contiguous else "gzip"
-    write_frames(recordings, partial, episodes=episodes, frames=frames, size=size, compression=compression)
-    with h5py.File(partial, "r+") as h5:
-        for number in range(episodes, episodes * copies):
-            h5.copy(h5["data"][f"demo_{number % episodes}"], h5["data"], f"demo_{number}")
-    return partial.rename(file)
+    for i in range(FILES):
+        some = range(i * episodes // FILES, (i + 1) * episodes // FILES)
+        file = partial / f"task-{i}" / "demos.hdf5"
+        write_frames(recordings, file, episodes=some, frames=frames, size=size, compression=compression)
+        with h5py.File(file, "r+") as h5:
+            for number, copy in itertools.product(some, range(1, copies)):
+                h5.copy(h5["data"][f"demo_{number}"], h5["data"], f"demo_{number + copy * episodes}")
+    return partial.rename(folder)
 
 
-def rounds_of(file: Path, work: Path, args: argparse.Namespace) -> dict[str, list[Written]]:
+def rounds_of(folder: Path, work: Path, args: argparse.Namespace) -> dict[str, list[Written]]:
     """Every row once a round, in order."""
-    plan = make_plan("robocasa", [file], IngestOptions(shard_frames=args.shard_frames))
+    plan = make_plan("robocasa", [folder], IngestOptions(shard_frames=args.shard_frames))
+    file = min(folder.rglob("*.hdf5"))
     found: dict[str, list[Written]] = {}
     for number in range(args.rounds):
         out = work / f"out-{number}"
@@ -69,7 +74,7 @@ def rounds_of(file: Path, work: Path, args: argparse.Namespace) -> dict[str, lis
         workers = str(args.workers)
         module = [sys.executable, "-m"]
         alone = [*module, "benchmarks.data.ingest_encoder", "--file", str(file), "--processes", workers]
-        command = [*module, "vpdata", "ingest", "robocasa", str(file), "--out", str(out), "--workers", workers]
+        command = [*module, "vpdata", "ingest", "robocasa", str(folder), "--out", str(out), "--workers", workers]
         command += ["--shard-frames", str(args.shard_frames)]
         _add(found, ENCODER, reported([*alone, "--seconds", str(args.seconds)]))
         _add(found, INGEST, _whole(watch(command), plan.camera_frames))
@@ -141,8 +146,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     size = {"episodes": args.episodes, "frames": args.frames, "size": args.size, "copies": args.copies}
-    file = make_input(args.work.resolve(), args.recordings, **size, contiguous=args.contiguous)
-    found = rounds_of(file, args.work.resolve(), args)
+    folder = make_input(args.work.resolve(), args.recordings, **size, contiguous=args.contiguous)
+    found = rounds_of(folder, args.work.resolve(), args)
     if args.json:
         rows = {name: [asdict(written) for written in rows] for name, rows in found.items()}
         print(json.dumps({"machine": machine(), "rounds": rows, "ratios": ratios(found)}, indent=2))

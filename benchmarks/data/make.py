@@ -58,9 +58,9 @@ def demos_in(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def write_frames(
-    paths: Sequence[Path], out: Path, *, episodes: int, frames: int, size: int, compression: str | None = "gzip"
+    paths: Sequence[Path], out: Path, *, episodes: range, frames: int, size: int, compression: str | None = "gzip"
 ) -> None:
-    """Writes the HDF5 file with so many demos of so many frames, of three cameras `size` pixels high and wide.
+    """Writes an HDF5 file with these episodes of so many frames, of three cameras `size` pixels high and wide.
 
     `compression` is h5py's; None leaves the images in one piece.
     """
@@ -68,7 +68,7 @@ def write_frames(
     out.parent.mkdir(parents=True)
     with h5py.File(out, "w") as target:
         data = target.create_group("data")
-        for number in range(episodes):
+        for number in episodes:
             file, name = demos[number % len(demos)]
             with h5py.File(file) as source:
                 data.attrs["env_args"] = json.dumps({"env_name": "Loop", "env_kwargs": {"control_freq": FPS}})
@@ -123,7 +123,7 @@ def make(
         if json.loads(made.read_text()) != arguments:
             raise VpdataError("was made with other arguments.", path=root, hint="Give a new folder as --out.")
     else:
-        write_frames(recordings, root / FRAMES, episodes=episodes, frames=frames, size=size)
+        write_frames(recordings, root / FRAMES, episodes=range(episodes), frames=frames, size=size)
         made.write_text(json.dumps(arguments))
     for name in names:
         ingest_codec(root, name)
