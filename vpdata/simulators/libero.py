@@ -4,9 +4,11 @@ Enters: a task's name and cameras. Leaves: an environment that is both an `Envir
 at the benchmark's k-th fixed state, as its evaluation does.
 """
 
+import atexit
 import importlib.util
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,7 @@ def _configure() -> Path:
     config = Path(os.environ.get("LIBERO_CONFIG_PATH", "~/.libero")).expanduser() / "config.yaml"
     if not config.is_file():
         temporary = tempfile.mkdtemp(prefix="libero-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         lines = [f"{key}: {folder / name}" for key, name in {**FOLDERS, "datasets": "../datasets"}.items()]
         (Path(temporary) / "config.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.environ["LIBERO_CONFIG_PATH"] = temporary
