@@ -19,6 +19,7 @@ from vpdata import spaces
 from vpdata.errors import VpdataError
 from vpdata.schema import Camera, Clip
 from vpdata.shards.dataset import Dataset
+from vpdata.shards.files import full_disk_as_error
 
 BACKGROUND, INK, FAINT, ACCENT = "#14161b", "#f2f3f5", "#9aa1ad", "#ff9f1c"
 LINE_COLORS = ("#4cc9f0", "#f72585", "#b8f35d", "#ffd166", "#c77dff", "#80ffdb")
@@ -54,6 +55,7 @@ def preview(path: Path, out: Path, *, num_clips: int, seed: int) -> Preview:
 
     Raises:
         ShardError: there is no such data set, or it is damaged.
+        VpdataError: it is empty; OUT is a file, the disk is full, or nothing may be written there.
     """
     dataset = Dataset.open(path)
     count = min(num_clips, len(dataset.clips))
@@ -61,10 +63,12 @@ def preview(path: Path, out: Path, *, num_clips: int, seed: int) -> Preview:
         raise VpdataError(f"nothing to show: {len(dataset.clips)} clips, {num_clips} asked for.", path=path)
     phase = random.Random(seed).random()
     clips = [dataset.clips[int((i + phase) * len(dataset.clips) / count)] for i in range(count)]
-    out.mkdir(parents=True, exist_ok=True)
     contact, video = out / "contact.png", out / "preview.mp4"
-    draw_contact_sheet(dataset, clips).save(contact)
-    seconds = write_video(dataset, clips, video)
+    sheet = draw_contact_sheet(dataset, clips)
+    with full_disk_as_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        sheet.save(contact)
+        seconds = write_video(dataset, clips, video)
     return Preview(contact=contact, video=video, keys=tuple(clip.key for clip in clips), seconds=seconds)
 
 

@@ -13,9 +13,7 @@ RUN/checkpoints/latest  the name of the newest one
 ```
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,12 +26,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vpdata.shards.files import sha256_of, sync
 from vptrain.config import ModelConfig, RunConfig, from_dict, to_dict
 from vptrain.errors import VptrainError
 from vptrain.models.lora import add_adapters, merge_adapters
 from vptrain.models.policy import VideoPolicy
 from vptrain.normalize import ActionNormalizer
-from vptrain.snapshot import fetch, is_hub
+from vptrain.snapshot import Snapshot, fetch, is_hub
 
 FORMAT_VERSION = 2
 MODEL, AVERAGE, OPTIMIZER = "model.safetensors", "average.safetensors", "optimizer.pt"
@@ -104,18 +103,30 @@ class Checkpoint:
         try:
             values = json.loads((folder / "checkpoint.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
+            if _steps(folder.parent):
+                raise VptrainError("checkpoint.json is missing.", path=folder, hint=_earlier(folder)) from None
             raise VptrainError(
                 "this is neither a checkpoint nor a run with one.", path=path, hint="Train with `vptrain stage1` first."
             ) from None
         except ValueError as error:
-            raise VptrainError(f"the checkpoint cannot be read ({error}).", path=folder) from error
+            what = f"the checkpoint cannot be read ({error})."
+            raise VptrainError(what, path=folder, hint=_earlier(folder)) from error
+        try:
+            return cls._of(values, folder, snapshot, check=check)
+        except (AttributeError, KeyError, TypeError) as error:
+            what = f"checkpoint.json is damaged ({type(error).__name__}: {error})."
+            raise VptrainError(what, path=folder, hint=_earlier(folder)) from error
+
+    @classmethod
+    def _of(cls, values: dict[str, Any], folder: Path, snapshot: Snapshot | None, *, check: bool) -> Self:
+        """What checkpoint.json says, once the files that it names are checked."""
         if values.get("format_version") != FORMAT_VERSION:
             raise VptrainError(
                 f"checkpoint format {values.get('format_version')} where {FORMAT_VERSION} is expected.", path=folder
             )
         for name, expected in values["files"].items():
-            if not (folder / name).is_file() or (check and _sha256(folder / name) != expected):
-                hint = "Use an earlier checkpoint of the run."
+            if not (folder / name).is_file() or (check and sha256_of(folder / name) != expected):
+                hint = _earlier(folder)
                 if snapshot is not None:
                     hint = f"Remove it with `hf cache rm model/{snapshot.repo_id}`, then it is fetched anew."
                 raise VptrainError(f"{name} is missing or damaged.", path=folder, hint=hint)
@@ -211,12 +222,11 @@ def save_checkpoint(
         VptrainError: it cannot be written; what was there before is whole.
     """
     root = run_folder / "checkpoints"
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / f"step-{step:08d}"
     partial = root / f".partial-{folder.name}"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
+        partial.mkdir(parents=True)
         for name, tensors in ((MODEL, weights), (AVERAGE, average)):
             if tensors is not None:
                 save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial / name)
@@ -229,11 +239,15 @@ def save_checkpoint(
             "actions": None if normalizer is None else normalizer.to_json(),
             "data": asdict(data),
             "before": [asdict(training) for training in before],
-            "files": {file.name: _sha256(file) for file in sorted(partial.iterdir())},
+            "files": {file.name: sha256_of(file) for file in sorted(partial.iterdir())},
         }
         (partial / "checkpoint.json").write_text(json.dumps(values, indent=2) + "\n")
         for file in (*partial.iterdir(), partial):
-            _sync(file)
+            sync(file)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+        _name_latest(root, folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise VptrainError(
@@ -241,18 +255,32 @@ def save_checkpoint(
             path=folder,
             hint="Make room, then run the same command with --resume; earlier checkpoints are whole.",
         ) from error
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
-    pointer = root / ".latest"
-    pointer.write_text(folder.name + "\n")
-    _sync(pointer)
-    pointer.replace(root / "latest")
-    _sync(root)
-    for old in sorted(root.glob("step-*"))[: -run.keep_checkpoints]:
+    so_far = [old for old in _steps(root) if old.name <= folder.name]  # none of a run that was put back to this one
+    for old in so_far[: -run.keep_checkpoints]:
         if not run.keep_every or int(old.name.removeprefix("step-")) % run.keep_every:
             shutil.rmtree(old)
     return folder
+
+
+def _name_latest(root: Path, folder: Path) -> None:
+    pointer = root / ".latest"
+    pointer.write_text(folder.name + "\n")
+    sync(pointer)
+    pointer.replace(root / "latest")
+    sync(root)
+
+
+def _steps(root: Path) -> list[Path]:
+    return sorted(root.glob("step-*"))
+
+
+def _earlier(folder: Path) -> str:
+    """What to do where a checkpoint is damaged."""
+    names = [old.name for old in _steps(folder.parent) if old.name < folder.name]
+    if not names:
+        return "There is no earlier checkpoint of the run beside it: begin a new run."
+    back = f"`echo {names[-1]} > {folder.parent / 'latest'}`"
+    return f"Use an earlier checkpoint of the run: after {back} it goes on from that one with --resume."
 
 
 def _save_optimizer(state: dict[str, Any], path: Path) -> None:
@@ -264,17 +292,10 @@ def _save_optimizer(state: dict[str, Any], path: Path) -> None:
 
 def _resolve(path: Path) -> Path:
     pointer = path / "checkpoints" / "latest"
-    return path / "checkpoints" / pointer.read_text().strip() if pointer.is_file() else path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if not pointer.is_file():
+        return path
+    name = pointer.read_text().strip()
+    if not name.startswith("step-"):
+        what = f"it names {name!r}, no checkpoint."
+        raise VptrainError(what, path=pointer, hint="Write the name of a folder beside it into it, such as step-N.")
+    return path / "checkpoints" / name

@@ -1,11 +1,11 @@
 """Thousands of damaged recordings, each through the whole of an ingest: is any a crash, a hang, or taken for sound?
 
-    python -m benchmarks.data.fuzz --inputs 2592
+    python -m benchmarks.data.fuzz --inputs 5184
 
 Enters: the recordings of `fuzz_subjects`, damaged by `fuzz_mutations`; the same inputs in every run. Leaves: a table by
 subject of how they ended. Each is planned, encoded (frames as they are), published and read back in a process that
 also does others; only worker processes are left out, which would take most of the time. One that ends the process,
-takes more than `--seconds` or needs more than `--memory-gb` is found and told apart from the others.
+takes more than `--seconds` or needs `--memory-gb` more than it begins with is found and told apart from the others.
 
     refused     a VpdataError that names the file
     unharmed    every frame, action, state and text of the data set is that of the sound recording
@@ -21,7 +21,6 @@ import json
 import multiprocessing
 import os
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -37,8 +36,9 @@ from unittest.mock import patch
 
 import psutil
 
+from benchmarks.data.fuzz_formats import Subject
 from benchmarks.data.fuzz_mutations import MUTATIONS, Damaged, damage
-from benchmarks.data.fuzz_subjects import Subject, subjects
+from benchmarks.data.fuzz_subjects import subjects
 from vpdata.clips.encode import PROVENANCE, ClipOptions
 from vpdata.errors import VpdataError
 from vpdata.ingest import IngestOptions, ingest
@@ -95,21 +95,27 @@ def ingested(subject: Subject, data: bytes, folder: Path) -> Contents:
     Raises:
         VpdataError: the ingest refuses it.
     """
-    recording = folder / "recording"
-    shutil.rmtree(folder, ignore_errors=True)
-    recording.mkdir(parents=True)
-    for name, content in {**subject.beside, subject.file: data}.items():
-        (recording / name).write_bytes(content)
-    path = recording if subject.source == "folder" else recording / subject.file
-    with patch("vpdata.ingest.run", _in_this_process):
-        ingest(subject.source, [path], folder / "out", replace(OPTIONS, source=subject.options), workers=1)
-    dataset = Dataset.open(folder / "out")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder
+    ) as own:  # never the same path, by which sources remember what they read
+        recording, out = Path(own) / "task" / "recording", Path(own) / "out"
+        for name, content in {**subject.files, subject.file: data}.items():
+            (recording / name).parent.mkdir(parents=True, exist_ok=True)
+            (recording / name).write_bytes(content)
+        path = recording / subject.given
+        with patch("vpdata.ingest.run", _in_this_process):
+            ingest(subject.source, [path], out, replace(OPTIONS, source=subject.options), workers=1)
+        return _contents(Dataset.open(out))
+
+
+def _contents(dataset: Dataset) -> Contents:
     contents: Contents = {}
     for number, clip in enumerate(dataset.clips):
         members: dict[str, Any] = {name: bytes(value) for name, value in dataset.read_clip(number).items()}
         about = json.loads(members.pop(PROVENANCE))
         members |= {key: value for key, value in about.items() if key not in FREE_TEXT}
-        contents[f"{clip.episode.episode_id} {clip.span.start}"] = members
+        contents[f"{clip.episode.file} {clip.episode.episode_id} {clip.span.start}"] = members
     return contents
 
 
@@ -141,7 +147,7 @@ def outcome_of(subject: Subject, damaged: Damaged, sound: Contents, folder: Path
 def is_findable(subject: Subject, damaged: Damaged) -> bool:
     """Whether the file itself tells: its end is missing, or a checksum covers all that was changed."""
     if damaged.changed is None:
-        return subject.data.startswith(damaged.data)
+        return subject.tells_its_end and subject.data.startswith(damaged.data)
     start, stop = damaged.changed
     return any(first <= start and stop <= last for first, last in subject.checked)
 
@@ -153,12 +159,13 @@ def _differing(found: Contents, sound: Contents) -> list[str]:
     return sorted(n for n in names if any(found[key].get(n) != sound[key].get(n) for key in sound))
 
 
-def work(connection: Connection, folder: Path, memory_bytes: int) -> None:
+def work(connection: Connection, found: Sequence[Subject], folder: Path, memory_bytes: int) -> None:
     """A process's whole life: for each `Input` received, sends its `Result`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # FFmpeg's own words
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    found, sound = subjects(), dict[int, Contents]()
+    limit = psutil.Process().memory_info().vms + memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    sound: dict[int, Contents] = {}
     connection.send("ready")
     while True:
         one: Input = connection.recv()
@@ -172,8 +179,8 @@ def work(connection: Connection, folder: Path, memory_bytes: int) -> None:
 class Fuzzer:
     """A process that does inputs one after the other, and its successors where one ends it."""
 
-    def __init__(self, folder: Path, *, seconds: float, memory_bytes: int) -> None:
-        self._arguments = (folder, memory_bytes)
+    def __init__(self, found: Sequence[Subject], folder: Path, *, seconds: float, memory_bytes: int) -> None:
+        self._arguments = (found, folder, memory_bytes)
         self.seconds = seconds
         self._process: SpawnProcess | None = None
         self._begin = self._begin_cpu = 0.0
@@ -227,13 +234,15 @@ class Fuzzer:
             self._process.join()
 
 
-def run(inputs: Sequence[Input], *, processes: int, seconds: float, memory_bytes: int) -> dict[Input, Result]:
+def run(
+    found: Sequence[Subject], inputs: Sequence[Input], *, processes: int, seconds: float, memory_bytes: int
+) -> dict[Input, Result]:
     """How every input ended."""
     results: dict[Input, Result] = {}
     waiting = iter(inputs)
     with tempfile.TemporaryDirectory() as folder:
         idle = [
-            Fuzzer(Path(folder) / str(number), seconds=seconds, memory_bytes=memory_bytes)
+            Fuzzer(found, Path(folder) / str(number), seconds=seconds, memory_bytes=memory_bytes)
             for number in range(processes)
         ]
         busy: dict[Fuzzer, Input] = {}
@@ -269,7 +278,7 @@ def print_table(found: Sequence[Subject], results: dict[Input, Result]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=2592)
+    parser.add_argument("--inputs", type=int, default=5184)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--memory-gb", type=float, default=3)
@@ -280,7 +289,13 @@ def main() -> None:
     inputs = list(inputs_of(found, count=args.inputs))
     if args.again:
         inputs = [one for one in inputs if one.name_among(found) == args.again]
-    results = run(inputs, processes=args.processes, seconds=args.seconds, memory_bytes=int(args.memory_gb * 2**30))
+    results = run(
+        found,
+        inputs,
+        processes=args.processes,
+        seconds=args.seconds,
+        memory_bytes=int(args.memory_gb * 2**30),
+    )
     if args.json or args.again:
         named = {one.name_among(found): [result.outcome, result.detail] for one, result in results.items()}
         json.dump(named, sys.stdout, indent=2)

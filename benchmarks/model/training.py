@@ -8,7 +8,7 @@ row in a process of its own; seconds and memory are also given as a share of the
 `--gpu`, the full-size model with random weights takes steps of both stages at batch sizes from `--batches` until memory
 ends: as vptrain does, with and without cached latents, and as `plain_loop.py`. The share of the matrix rate is useful
 arithmetic (nothing computed twice) by what a large bf16 product reaches on the same device. Prints tables, or JSON with
-`--json`; with `--gpu` it exits with 1 where a goal is missed.
+`--json`. With `--gpu` each row is also said as soon as it is there, as JSON, and a missed goal exits with 1.
 """
 
 import argparse
@@ -83,41 +83,65 @@ def _setting_row(name: str, rows: Sequence[Measured], baselines: Sequence[Measur
 def by_batch(
     *, model: str, device: str, stages: Sequence[str], batches: Sequence[int], steps: int, settings: Sequence[str]
 ) -> dict[str, dict[str, dict[int, Measured]]]:
-    """Stage, way and batch size to what was measured; up to the first batch size that does not fit."""
+    """Stage, way and batch size to what was measured, each way up to the first batch size that does not fit.
+
+    Every row is said as soon as it is there, all ways of a batch size after each other: what is cut off leaves ratios.
+    """
     found: dict[str, dict[str, dict[int, Measured]]] = {}
     for stage in stages:
-        found[stage] = {}
-        for name, way in GPU_WAYS.items():
-            job = replace(way, stage=stage, model=model, device=device, steps=steps)
-            job = job if way.way == "plain" else replace(job, settings=tuple(settings))
-            sizes = found[stage][name] = {}
-            for windows in batches:
-                measured = timed(replace(job, windows=windows))
-                if not measured.fits:
-                    output.say(f"{stage}, {name}: {windows} windows do not fit.")
-                    break
-                sizes[windows] = measured
+        ways = {
+            name: replace(way, stage=stage, model=model, device=device, steps=steps) for name, way in GPU_WAYS.items()
+        }
+        found[stage] = {name: {} for name in ways}
+        for windows in batches:
+            for name, way in list(ways.items()):
+                job = replace(way, windows=windows, settings=() if way.way == "plain" else tuple(settings))
+                measured = _tried(job, name)
+                if measured is None:
+                    del ways[name]
+                else:
+                    found[stage][name][windows] = measured
+                    output.say(json.dumps(_batch_row(stage, name, windows, measured)))
     return found
+
+
+def _tried(job: Job, name: str) -> Measured | None:
+    """A row; None, with a message, where the batch does not fit or the process failed."""
+    try:
+        measured = timed(job)
+    except subprocess.CalledProcessError as error:
+        output.say(
+            f"{job.stage}, {name}: {job.windows} windows FAILED (exit {error.returncode}); its traceback is above."
+        )
+        return None
+    if not measured.fits:
+        output.say(f"{job.stage}, {name}: {job.windows} windows do not fit.")
+        return None
+    return measured
 
 
 def batch_rows(found: Mapping[str, Mapping[str, Mapping[int, Measured]]]) -> list[dict[str, Any]]:
     """A row a measurement."""
     return [
-        {
-            "stage": stage,
-            "way": way,
-            "windows a step": windows,
-            "seconds a step": measured.seconds,
-            "images/s": measured.images / measured.seconds,
-            "TFLOP/s": measured.flops / measured.seconds / 1e12,
-            "of the matrix rate": round(measured.flops / measured.seconds / measured.matmul_flops, 3),
-            "peak memory": as_bytes(measured.peak_bytes),
-            "--dry-run": as_bytes(measured.estimated_bytes) if measured.estimated_bytes else "",
-        }
+        _batch_row(stage, way, windows, measured)
         for stage, ways in found.items()
         for way, sizes in ways.items()
         for windows, measured in sizes.items()
     ]
+
+
+def _batch_row(stage: str, way: str, windows: int, measured: Measured) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "way": way,
+        "windows a step": windows,
+        "seconds a step": measured.seconds,
+        "images/s": measured.images / measured.seconds,
+        "TFLOP/s": measured.flops / measured.seconds / 1e12,
+        "of the matrix rate": round(measured.flops / measured.seconds / measured.matmul_flops, 3),
+        "peak memory": as_bytes(measured.peak_bytes),
+        "--dry-run": as_bytes(measured.estimated_bytes) if measured.estimated_bytes else "",
+    }
 
 
 def goal_rows(found: Mapping[str, Mapping[str, Mapping[int, Measured]]]) -> list[dict[str, Any]]:
@@ -147,7 +171,7 @@ def main() -> None:
     parser.add_argument("--model", help="svd with --gpu, wide without; or tiny")
     parser.add_argument("--device", default="cuda", help="of --gpu; cpu only tries the code")
     parser.add_argument("--stages", nargs="+", default=["stage1", "stage2"], choices=["stage1", "stage2"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32], help="windows a step of --gpu")
+    parser.add_argument("--batches", nargs="+", type=int, default=[2, 4, 8, 16, 32], help="windows a step of --gpu")
     parser.add_argument("--windows", type=int, default=2, help="a step without --gpu")
     parser.add_argument("--steps", type=int, default=5, help="that are timed in a row")
     parser.add_argument("--rounds", type=int, default=3, help="of all rows, without --gpu")

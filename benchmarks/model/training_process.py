@@ -96,7 +96,7 @@ def measure(job: Job) -> Measured:
     device = torch.device(job.device)
     resident = _status("VmRSS")
     try:
-        step = _plain(job, model, device) if job.way == "plain" else _ours(job, model, run)
+        step = _plain(job, model) if job.way == "plain" else _ours(job, model, run)
         for _ in range(WARM_UP_STEPS):
             step()
         _forget_peak(device)
@@ -108,7 +108,7 @@ def measure(job: Job) -> Measured:
         seconds=statistics.median(seconds),
         peak_bytes=peak,
         estimated_bytes=_estimated(job, model, run) if job.way == "ours" else 0,
-        flops=count_flops(model, run, windows=job.windows, latents=job.latents),
+        flops=job.windows * count_flops(model, run, windows=1, latents=job.latents),
         matmul_flops=matmul_rate(device),
         images=job.windows * len(model.cameras) * model.num_frames,
     )
@@ -120,7 +120,7 @@ def _run(job: Job) -> RunConfig:
 
 
 def _ours(job: Job, model: ModelConfig, run: RunConfig) -> Callable[[], object]:
-    policy = training_policy(VideoPolicy(model), run).to(job.device)
+    policy = training_policy(_policy(model, job.device), run).to(job.device)
     engine = Engine.start(run, device=job.device)
     learner = Learner.make(policy, run=run, engine=engine, text=CachedText(NoText(model.text.dim)))
     parts = _batch(job, model).split(run.micro_batch_size)
@@ -129,8 +129,13 @@ def _ours(job: Job, model: ModelConfig, run: RunConfig) -> Callable[[], object]:
     return lambda: learner.update(learner.features(parts), turn=0, step=0, stopping=False)
 
 
-def _plain(job: Job, model: ModelConfig, device: torch.device) -> Callable[[], object]:
-    loop = PlainLoop.make(VideoPolicy(model).to(device), stage=job.stage, learning_rate=1e-5)
+def _policy(model: ModelConfig, device: str) -> VideoPolicy:
+    with torch.device(device):  # where the full size takes a moment, and a minute on a CPU
+        return VideoPolicy(model)
+
+
+def _plain(job: Job, model: ModelConfig) -> Callable[[], object]:
+    loop = PlainLoop.make(_policy(model, job.device), stage=job.stage, learning_rate=1e-5)
     batch = _batch(job, model)
     return lambda: loop.update(batch)
 

@@ -115,7 +115,8 @@ def test_a_folder_in_use_or_of_something_else_is_refused(footage: Path, referenc
     (tmp_path / "foreign/notes.txt").write_text("mine")
     with pytest.raises(VpdataError, match="something else"):
         curate([footage], tmp_path / "foreign", Thresholds())
-    with locked_file(reference / LOCK), pytest.raises(VpdataError, match="another curation"):
+    busy = VpdataError("not free.")
+    with locked_file(reference / LOCK, busy=busy), pytest.raises(VpdataError, match="another curation"):
         curate([footage], reference, Thresholds())
     with pytest.raises(VpdataError, match="no finished curation"):
         read_curation(tmp_path / "foreign")

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vpdata.cli.app import app
+from vpdata.errors import ExportError
 from vpdata.shards.dataset import Dataset
 from vpdata.shards.files import locked_file
 
@@ -41,7 +42,7 @@ def test_options_of_the_other_format_are_refused(small: Dataset, tmp_path: Path,
 
 def test_two_exports_to_one_place(small: Dataset, tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
-    with locked_file(tmp_path / "out.partial/lock"):
+    with locked_file(tmp_path / "out.partial/lock", busy=ExportError("not free.")):
         result = run("lerobot", small.place, "--out", tmp_path / "out")
     assert "another command is exporting there" in str(result.exception)
     assert run("lerobot", small.place, "--out", tmp_path / "out").exit_code == 0

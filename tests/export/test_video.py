@@ -75,7 +75,7 @@ def test_streams_of_different_encoders_are_not_joined(
 ) -> None:
     run = stored(recordings, tmp_path, codec="h264", clip_starts=40, window_span=9)
     changed = {**h264.FORMAT.options, "x264-params": "keyint=20:bframes=0"}
-    monkeypatch.setattr(h264, "FORMAT", replace(h264.FORMAT, options=changed))
+    monkeypatch.setattr(h264.H264, "form", replace(h264.FORMAT, options=changed))
     assert write_run(run, "main", tmp_path / "main.mp4", codec="h264") == run.num_frames
     assert psnr(decoded(tmp_path / "main.mp4"), frames_of(run, "main")).min() > 32
 

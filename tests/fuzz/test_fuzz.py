@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.data.fuzz import ACCEPTED, FAILED, REFUSED, UNHARMED, Fuzzer, Result, inputs_of, is_findable, run
+from benchmarks.data.fuzz_formats import Subject
 from benchmarks.data.fuzz_mutations import MUTATIONS, Damaged, damage
-from benchmarks.data.fuzz_subjects import Subject, subjects
+from benchmarks.data.fuzz_subjects import subjects
 
 MEMORY_BYTES = 3 * 2**30
 
@@ -23,7 +24,7 @@ def found() -> tuple[Subject, ...]:
 def test_no_damaged_recording_ends_a_process_or_is_taken_for_sound(found: tuple[Subject, ...]) -> None:
     inputs = list(inputs_of(found, count=len(found) * len(MUTATIONS)))
     assert len({(one.subject, one.kind) for one in inputs}) == len(inputs)
-    results = run(inputs, processes=2, seconds=30, memory_bytes=MEMORY_BYTES)
+    results = run(found, inputs, processes=2, seconds=30, memory_bytes=MEMORY_BYTES)
     bad = {one.name_among(found): result for one, result in results.items() if result.outcome in (ACCEPTED, FAILED)}
     assert not bad
     outcomes = [result.outcome for result in results.values()]
@@ -51,11 +52,19 @@ def test_what_a_file_tells_of_itself(found: tuple[Subject, ...]) -> None:
     assert not is_findable(subject, Damaged(data=b"", changed=(start - 1, stop)))
     assert is_findable(subject, Damaged(data=subject.data[:-1], changed=None))
     assert not is_findable(subject, Damaged(data=subject.data[1:], changed=None))
+    text = next(one for one in found if one.name == "list.csv")
+    assert not is_findable(text, Damaged(data=text.data[:-10], changed=None))
+    held = next(one for one in found if one.name == "Parquet of videos")
+    place = held.data.index(held.summed[0])
+    assert is_findable(held, Damaged(data=b"", changed=(place, place + len(held.summed[0]))))
+    assert not is_findable(held, Damaged(data=b"", changed=(0, 1)))
+    rows = next(one for one in found if one.name.startswith("LeRobot v3.0 with PNG"))
+    assert sum(stop - start for start, stop in rows.checked) > len(rows.data) / 2
 
 
 def test_a_process_that_ends_or_hangs_is_a_result_of_its_own(found: tuple[Subject, ...], tmp_path: Path) -> None:
     one, *_ = inputs_of(found, count=1)
-    fuzzer = Fuzzer(tmp_path, seconds=30, memory_bytes=MEMORY_BYTES)
+    fuzzer = Fuzzer(found, tmp_path, seconds=30, memory_bytes=MEMORY_BYTES)
 
     def result() -> Result:
         while (ended := fuzzer.end()) is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.relabelled import with_attributes
 from tests.hub.server import Commit, Hub
 from vpdata.hub import commits, publish
 from vpdata.hub.pictures import draw_pictures
@@ -30,9 +31,7 @@ def unlicensed(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def kitchen(unlicensed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same under a licence. To be read only."""
-    folder = tmp_path_factory.mktemp("hub") / "kitchen"
-    write(relabel(Dataset.open(unlicensed), Labels(attributes={"licence": "CC BY 4.0"})), folder)
-    return folder
+    return with_attributes(unlicensed, tmp_path_factory.mktemp("hub") / "kitchen", licence="CC BY 4.0").path
 
 
 @pytest.fixture(scope="session")

@@ -8,21 +8,14 @@ import av
 import numpy as np
 import pytest
 
+from tests.hub.relabelled import with_attributes
 from vpdata.errors import HubError
 from vpdata.hub.boxes import has_location
 from vpdata.hub.licences import licence_of
 from vpdata.hub.publish import publish
 from vpdata.hub.scan import Finding, scan
 from vpdata.schema import Scalar
-from vpdata.sets.labels import Labels
-from vpdata.sets.operations import relabel
-from vpdata.sets.write import write
 from vpdata.shards.dataset import Dataset
-
-
-def with_attributes(folder: Path, out: Path, query: str = "", **attributes: Scalar) -> Dataset:
-    write(relabel(Dataset.open(folder), Labels(attributes=attributes), query=query), out)
-    return Dataset.open(out)
 
 
 def test_the_licence_of_all_episodes(kitchen: Path, unlicensed: Path) -> None:

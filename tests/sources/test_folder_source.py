@@ -386,7 +386,7 @@ def test_broken_parquet(take: Path) -> None:
     pq.write_table(pa.table({**columns, "state_x": pa.array([*ALL[:-1], None])}), take / "data.parquet")
     assert "column 'state_x' is empty in row 59" in refuse(take)
     (take / "data.parquet").write_bytes((take / "data.parquet").read_bytes()[:300])
-    assert "this Parquet file does not read" in refuse(take)
+    assert "the Parquet file is damaged" in refuse(take)
 
 
 @pytest.mark.parametrize(

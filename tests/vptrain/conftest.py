@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import Ended, Vptrain
-from micro import MICRO, STAGE1, STAGE2, silent
+from micro import MICRO, train_stage1, train_stage2
 
 from vpdata.cli import output
 from vpdata.loader.dataset import WindowDataset
@@ -23,7 +23,6 @@ from vptrain.models.policy import VideoPolicy
 from vptrain.models.pretrained import initial_policy
 from vptrain.models.text import CachedText, load_text_encoder
 from vptrain.normalize import ActionNormalizer
-from vptrain.training.start import start_stage1, start_stage2
 
 torch.set_num_threads(1)
 
@@ -83,17 +82,13 @@ def any_windows(mixture: Mixture) -> list[Window]:
 @pytest.fixture(scope="session")
 def stage1_run(mixture_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished stage-1 run of three steps."""
-    folder = tmp_path_factory.mktemp("runs") / "video"
-    start_stage1(mixture_file, folder, model=MICRO, run=STAGE1, device="cpu").train(silent)
-    return folder
+    return train_stage1(mixture_file, tmp_path_factory.mktemp("runs") / "video")
 
 
 @pytest.fixture(scope="session")
 def stage2_run(mixture_file: Path, stage1_run: Path) -> Path:
     """A finished stage-2 run of three steps on top of it."""
-    folder = stage1_run.parent / "policy"
-    start_stage2(mixture_file, folder, stage1=stage1_run, run=STAGE2, device="cpu").train(silent)
-    return folder
+    return train_stage2(mixture_file, stage1_run.parent / "policy", stage1_run)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The smallest model that has every part, and how the tests train it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from vptrain.config import (
     AutoencoderConfig,
@@ -13,6 +14,7 @@ from vptrain.config import (
     TextConfig,
     UNetConfig,
 )
+from vptrain.training.start import start_stage1, start_stage2
 from vptrain.training.trainer import Progress
 
 MICRO = ModelConfig(
@@ -59,3 +61,15 @@ STAGE2 = replace(STAGE1, stage="stage2")
 
 def silent(_: Progress) -> None:
     """Reports to nobody."""
+
+
+def train_stage1(mixture_file: Path, folder: Path, run: RunConfig = STAGE1) -> Path:
+    """A whole run of stage 1, and its folder."""
+    start_stage1(mixture_file, folder, model=MICRO, run=run, device="cpu").train(silent)
+    return folder
+
+
+def train_stage2(mixture_file: Path, folder: Path, stage1: Path, run: RunConfig = STAGE2) -> Path:
+    """A whole run of stage 2 on top of one of stage 1, and its folder."""
+    start_stage2(mixture_file, folder, stage1=stage1, run=run, device="cpu").train(silent)
+    return folder

@@ -188,3 +188,39 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(stage1_run: Path, tm
 def test_weights_can_be_read_without_us(stage1_run: Path) -> None:
     weights = load_file(Checkpoint.open(stage1_run).path / "model.safetensors")
     assert {name.split(".")[0] for name in weights} == {"autoencoder", "unet", "encoder", "head"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[1, 2]", "checkpoint.json is damaged"),
+        ('{"format_version": 2}', "checkpoint.json is damaged"),
+        ('{"format_version": 2, "fil', "cannot be read"),
+        (None, "checkpoint.json is missing"),
+    ],
+)
+def test_a_damaged_description_names_the_checkpoint_to_go_back_to(
+    policy: VideoPolicy, tmp_path: Path, content: str | None, said: str
+) -> None:
+    save(tmp_path, policy, None, step=2)
+    file = save(tmp_path, policy, None, step=4) / "checkpoint.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(VptrainError, match=said) as caught:
+        Checkpoint.open(tmp_path)
+    assert f"`echo step-00000002 > {tmp_path}/checkpoints/latest`" in str(caught.value.hint)
+    (tmp_path / "checkpoints" / "latest").write_text("step-00000002\n")
+    assert Checkpoint.open(tmp_path).step == 2
+
+
+def test_a_latest_that_names_no_checkpoint(policy: VideoPolicy, tmp_path: Path) -> None:
+    save(tmp_path, policy, None)
+    (tmp_path / "checkpoints" / "latest").write_text("")
+    with pytest.raises(VptrainError, match="latest: it names '', no checkpoint"):
+        Checkpoint.open(tmp_path)
+
+
+def test_a_run_that_was_put_back_keeps_what_it_writes(policy: VideoPolicy, tmp_path: Path) -> None:
+    run = replace(STAGE2, keep_checkpoints=1)
+    save(tmp_path, policy, None, step=9, run=run)
+    assert save(tmp_path, policy, None, step=3, run=run).is_dir()
+    assert Checkpoint.open(tmp_path).step == 3

@@ -69,3 +69,44 @@ def test_what_cannot_be_set_is_refused(assignment: str) -> None:
         overridden(STAGE1, [assignment])
     with pytest.raises(VptrainError, match="cannot set 'unet=3'"):
         overridden(MICRO, ["unet=3"])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("learning_rate=-1", "learning_rate -1.0 is less than 0"),
+        ("learning_rate=nan", "learning_rate nan is not a finite number"),
+        ("log_sigma_mean=nan", "log_sigma_mean nan is not a finite number"),
+        ("evaluate_every=0", "evaluate_every 0 is less than 1"),
+        ("num_workers=-1", "num_workers -1 is less than 0"),
+        ("cpu_threads=0", "cpu_threads 0 is less than 1"),
+        ("lora_rank=0", "lora_rank 0 is less than 1"),
+        ("betas=0.9", r"betas \(0\.9,\) are not two numbers below 1"),
+        ("betas=0.9,1", "are not two numbers below 1"),
+        ("betas=-0.9,0.9", "betas -0.9 is less than 0"),
+        ("drop_rate=2", "drop_rate 2.0 is above 1"),
+        ("clip_norm=0", "clip_norm 0 would take every gradient away"),
+        ("ema_decay=nan", "ema_decay nan is not between 0 and 1"),
+        ("diverge_factor=nan", "diverge_factor nan is not above 1"),
+    ],
+)
+def test_a_run_takes_no_number_that_cannot_be_meant(assignment: str, said: str) -> None:
+    with pytest.raises(VptrainError, match=said):
+        overridden(STAGE1, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("cameras=none", "cameras none are not distinct names"),
+        ("cameras=wrist,wrist", "cameras wrist, wrist are not distinct names"),
+        ("image_size=0", "image_size 0 is less than 1"),
+        ("num_frames=0", "num_frames 0 is less than 1"),
+        ("stride=-4", "stride -4 is less than 1"),
+        ("horizon=0", "horizon 0 is less than 1"),
+        ("condition_noise=inf", "condition_noise inf is not a finite number"),
+    ],
+)
+def test_a_model_takes_no_number_that_cannot_be_meant(assignment: str, said: str) -> None:
+    with pytest.raises(VptrainError, match=said):
+        overridden(MICRO, [assignment])

@@ -92,7 +92,8 @@ def ingest(
         typer.Option(help="Camera to keep, as NAME=RECORDED; repeat it. The source's own cameras otherwise."),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(min=0.1, help="Video: resample to this rate. Recordings without a rate: their rate.")
+        float | None,
+        typer.Option(min=0.1, max=1000.0, help="Video: resample to this rate. Recordings without a rate: their rate."),
     ] = None,
     size: Annotated[str | None, typer.Option(help="Store frames at N or HxW pixels; as recorded otherwise.")] = None,
     fit: Annotated[Fit, typer.Option(help=f"Where the aspect ratio differs: {', '.join(FITS)}.")] = "crop",
@@ -105,7 +106,9 @@ def ingest(
     tolerance_seconds: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="folder, ros: how far a frame or row may be from its tick; half a period otherwise."
+            min=0.0,
+            max=1000.0,
+            help="folder, ros: how far a frame or row may be from its tick; half a period otherwise.",
         ),
     ] = None,
     action_space: Annotated[
@@ -166,6 +169,8 @@ def ingest(
         shard_frames=shard_frames,
         mixed_cameras=mixed_cameras,
     )
+    if simulator_python is not None and render is None:
+        raise typer.BadParameter("goes with --render", param_hint="--simulator-python")
     ingesting.existing(out)
     if render is not None:
         from vpdata.ingest.render import RENDER_SIZE, RenderTo, rendered  # loads h5py
@@ -205,7 +210,9 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             "stop": clip.span.stop,
             "starts": clip.span.num_starts,
             "actions": clip.episode.num_actions,
-            "cameras": " ".join(f"{c.name}:{c.height}x{c.width}" for c in clip.episode.cameras),
+            "cameras": " ".join(
+                f"{c.name}:{c.height}x{c.width}" for c in plan.options.clip.stored(clip.episode).cameras
+            ),
             "fps": clip.episode.fps,
         }
         for shard in plan.shards

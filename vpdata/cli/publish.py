@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vpdata.cli import output
+from vpdata.hub.scan import KINDS
 from vpdata.pages.units import as_bytes
 from vpdata.shards.dataset import Dataset
 
@@ -18,34 +19,36 @@ Examples:
 `vpdata publish data/kitchen --repo-id user/kitchen --private`
 """
 
+Private = Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")]
+Branch = Annotated[
+    str, typer.Option("--revision", metavar="BRANCH", help="The branch to publish to; made where needed.")
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND", help="Publish what looks like an email, location, path, secret or user."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and send nothing.")]
+
 
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data set's folder.")],
     repo_id: Annotated[
         str, typer.Option(metavar="USER/NAME", help="The data set repository; it is made where it does not exist.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
-    revision: Annotated[
-        str, typer.Option(metavar="BRANCH", help="The branch to publish to; made where needed.")
-    ] = "main",
+    private: Private = False,
+    revision: Branch = "main",
     licence: Annotated[
         str | None,
         typer.Option("--license", metavar="ID", help="Instead of what the episodes' attribute `licence` says."),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND", help="Publish what looks like an email, location, path, secret or user."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and send nothing.")] = False,
+    allow: Allow = None,
+    dry_run: DryRun = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Publish a data set on the Hugging Face Hub with a card. What is there already is not sent again."""
-    from vpdata.hub.publish import publish as publish_dataset  # these load the Hub's client, OpenCV and Matplotlib
-    from vpdata.hub.scan import KINDS
+    from vpdata.hub.publish import publish as publish_dataset  # loads the Hub's client, OpenCV and Matplotlib
 
-    for kind in allow or ():
-        if kind not in KINDS:
-            raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="--allow")
+    kinds = known_kinds(allow)
     dataset = Dataset.open(folder)
     total = sum(shard.size for shard in dataset.manifest.shards)
     try:
@@ -56,7 +59,7 @@ def publish(
                 private=private,
                 branch=revision,
                 licence=licence,
-                allow=allow or (),
+                allow=kinds,
                 dry_run=dry_run,
                 progress=advance,
             )
@@ -70,3 +73,11 @@ def publish(
         output.print_table([{**row, "deleted": done.num_deleted, "commits": done.num_commits}])
     if not done.num_commits:
         output.say("the branch holds all of it already.")
+
+
+def known_kinds(allow: list[str] | None) -> tuple[str, ...]:
+    """The kinds of findings that may be published. Raises typer.BadParameter for one that is none."""
+    for kind in allow or ():
+        if kind not in KINDS:
+            raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="--allow")
+    return tuple(allow or ())

@@ -27,9 +27,9 @@ def validate(
 ) -> None:
     """Check data sets: every digest, checksum, header and count. Lists all problems; exit code 1 if there are any."""
     reports = []
-    for folder in folders:
-        manifest, _ = read_manifest(folder)
-        with output.progress_bar(f"checking {folder}", len(manifest.shards)) as advance:
+    shards = [len(read_manifest(folder)[0].shards) for folder in folders]  # a wrong path is told before the long work
+    for folder, num_shards in zip(folders, shards, strict=True):
+        with output.progress_bar(f"checking {folder}", num_shards) as advance:
             reports.append(check(folder, decode=decode, workers=os.cpu_count() or 1, progress=advance))
     if as_json:
         output.print_json([_as_json(report) for report in reports])

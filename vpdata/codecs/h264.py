@@ -9,15 +9,9 @@ of its frames that lie between, at any start and stride. Chroma is halved (4:2:0
 PSNR and not equality. `docs/CODECS.md` compares other layouts.
 """
 
-from collections.abc import Iterable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from vpdata.codecs import Codec, decoders
-from vpdata.codecs.colour import tag_colour, yuv_frames
-from vpdata.codecs.container import Format, write_video
-from vpdata.codecs.decoders.pyav import count_frames
+from vpdata.codecs.colour import tag_colour
+from vpdata.codecs.container import Format
+from vpdata.codecs.mp4_video import Mp4Video
 
 FORMAT = Format(
     container="mp4",
@@ -35,25 +29,12 @@ FORMAT = Format(
 )
 
 
-class H264(Codec):
+class H264(Mp4Video):
     """The default codec: small, fast to decode, not lossless."""
 
     name = "h264"
-    extension = "mp4"
+    form = FORMAT
     min_psnr_db = 32.0  # the worst frame of our recordings: 32.3 dB at 64x64, 35.0 dB from 128x128
-
-    def encode(self, frames: Iterable[NDArray[np.uint8]], *, fps: float) -> bytes:
-        """See `Codec.encode`. Odd sizes are padded with their edge to even ones."""
-        converted, height, width = yuv_frames(frames)
-        return write_video(converted, FORMAT, width=width, height=height, fps=fps)
-
-    def decode_into(self, data: bytes, indices: Sequence[int], out: NDArray[np.uint8]) -> None:
-        """See `Codec.decode_into`."""
-        decoders.select(codec=self.name).decode_into(data, indices, out, codec=self.name)
-
-    def count(self, data: bytes) -> int:
-        """See `Codec.count`."""
-        return count_frames(data, codec=self.name)
 
 
 CODEC = H264()

@@ -138,12 +138,10 @@ def _locked(out: Path) -> Iterator[None]:
         raise VpdataError("holds something else.", path=out, hint="Choose a new or empty folder with --out.")
     for name in (MEASUREMENTS, THUMBNAILS):
         (out / name).mkdir(parents=True, exist_ok=True)
-    try:
-        with locked_file(out / LOCK):
-            yield
-    except BlockingIOError:
-        hint = "Wait for it, or choose another folder with --out."
-        raise VpdataError("another curation is writing to this folder.", path=out, hint=hint) from None
+    hint = "Wait for it, or choose another folder with --out."
+    busy = VpdataError("another curation is writing to this folder.", path=out, hint=hint)
+    with locked_file(out / LOCK, busy=busy):
+        yield
 
 
 def _measure_all(todo: Sequence[_Found], out: Path, *, workers: int, progress: Progress) -> None:

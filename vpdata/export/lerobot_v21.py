@@ -9,21 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vpdata import spaces
-from vpdata.export.lerobot_features import (
-    ACTION,
-    STATE,
-    columns_of,
-    features,
-    integer_fps,
-    schema,
-    spaces_of,
-    table,
-    video_key,
-)
-from vpdata.export.lerobot_meta import StatisticsOfCameras, statistics_of_rows, write_json, write_line
-from vpdata.export.lerobot_plan import LeRobotPlan, task_of
-from vpdata.export.pieces import piece_path, read_piece
-from vpdata.export.statistics import FeatureStatistics, of_rows
+from vpdata.export.lerobot_episodes import episodes_of
+from vpdata.export.lerobot_features import ACTION, STATE, schema, spaces_of, table, video_key
+from vpdata.export.lerobot_meta import CameraTotals, statistics_of_rows, write_description, write_json, write_line
+from vpdata.export.lerobot_plan import LeRobotPlan
+from vpdata.export.statistics import FeatureStatistics
 
 CHUNK_EPISODES = 1000
 DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
@@ -31,45 +21,27 @@ VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_inde
 
 
 def write(plan: LeRobotPlan, pieces: Path, tree: Path) -> int:
-    """Writes everything but the card. The videos move.
-
-    Args:
-        plan: what to write.
-        pieces: the folder with the videos.
-        tree: the folder to make.
-
-    Returns:
-        How many frames of the videos were encoded again.
-    """
+    """Writes everything but the card; arguments, result and effects as of `lerobot_v30.write`."""
     columns_schema = schema(plan.layout, dtype=plan.dtype)
-    totals, data_paths = StatisticsOfCameras(), []
-    first = num_encoded = 0
+    totals, data_paths = CameraTotals(), []
     meta = tree / "meta"
     meta.mkdir(parents=True)
     with (
         (meta / "episodes.jsonl").open("w", encoding="utf-8") as episodes,
         (meta / "episodes_stats.jsonl").open("w", encoding="utf-8") as episodes_stats,
     ):
-        for number, run in enumerate(plan.runs):
-            place = {"episode_chunk": number // CHUNK_EPISODES, "episode_index": number}
-            task = plan.tasks[task_of(run)]
-            columns = columns_of(run, plan.layout, dtype=plan.dtype, episode=number, first=first, task=task)
+        for episode in episodes_of(plan, pieces):
+            place = {"episode_chunk": episode.number // CHUNK_EPISODES, "episode_index": episode.number}
             data_paths.append(_with_folder(tree / DATA_PATH.format(**place)))
-            pq.write_table(table(columns, columns_schema), data_paths[-1])
-            statistics = {name: of_rows(values) for name, values in columns.items()}
-            for camera in plan.layout.cameras:
-                piece = read_piece(piece_path(pieces, number, camera.name))
-                key = video_key(camera.name)
-                piece.path.rename(_with_folder(tree / VIDEO_PATH.format(**place, video_key=key)))
-                statistics[key] = piece.statistics()
-                totals.add(camera.name, piece)
-                num_encoded += piece.num_encoded
-            write_line(episodes, _episode_line(plan, number))
-            stats = {name: found.to_json() for name, found in statistics.items()}
-            write_line(episodes_stats, {"episode_index": number, "stats": stats})
-            first += run.num_frames
-    _write_meta(plan, meta, {**statistics_of_rows(data_paths, plan.layout), **totals.by_feature()})
-    return num_encoded
+            pq.write_table(table(episode.columns, columns_schema), data_paths[-1])
+            for camera, piece in episode.pieces.items():
+                piece.path.rename(_with_folder(tree / VIDEO_PATH.format(**place, video_key=video_key(camera))))
+            totals.add(episode.pieces)
+            write_line(episodes, episode.line)
+            stats = {name: found.to_json() for name, found in episode.statistics().items()}
+            write_line(episodes_stats, {"episode_index": episode.number, "stats": stats})
+    _write_meta(plan, meta, {**statistics_of_rows(data_paths, plan.layout), **totals.statistics()})
+    return totals.num_encoded
 
 
 def modality(plan: LeRobotPlan) -> dict[str, Any]:
@@ -87,30 +59,13 @@ def _write_meta(plan: LeRobotPlan, meta: Path, statistics: dict[str, FeatureStat
     with (meta / "tasks.jsonl").open("w", encoding="utf-8") as tasks:
         for text, number in plan.tasks.items():
             write_line(tasks, {"task_index": number, "task": text})
-    write_json(meta / "stats.json", {name: found.to_json() for name, found in statistics.items()})
     write_json(meta / "modality.json", modality(plan))
-    info = {
-        "codebase_version": "v2.1",
-        "robot_type": plan.robot_type,
-        "total_episodes": len(plan.runs),
-        "total_frames": plan.num_frames,
-        "total_tasks": len(plan.tasks),
+    files = {
         "total_videos": len(plan.runs) * len(plan.layout.cameras),
         "total_chunks": (len(plan.runs) - 1) // CHUNK_EPISODES + 1,
         "chunks_size": CHUNK_EPISODES,
-        "fps": integer_fps(plan.layout),
-        "splits": {"train": f"0:{len(plan.runs)}"},
-        "data_path": DATA_PATH,
-        "video_path": VIDEO_PATH,
-        "features": features(plan.layout, codec=plan.codec, dtype=plan.dtype),
     }
-    write_json(meta / "info.json", info)
-
-
-def _episode_line(plan: LeRobotPlan, number: int) -> dict[str, Any]:
-    run = plan.runs[number]
-    line = {"episode_index": number, "tasks": [task_of(run)], "length": run.num_frames}
-    return line | ({"instructions": list(run.episode.instructions)} if plan.has_more_instructions else {})
+    write_description(meta, plan, statistics, files=files, data_path=DATA_PATH, video_path=VIDEO_PATH)
 
 
 def _with_folder(path: Path) -> Path:

@@ -4,23 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from vpdata.export.lerobot_features import (
-    COUNTERS,
-    columns_of,
-    features,
-    integer_fps,
-    schema,
-    spaces_of,
-    table,
-    video_key,
-)
+from vpdata.export.lerobot_episodes import LeRobotEpisode, episodes_of
+from vpdata.export.lerobot_features import COUNTERS, schema, spaces_of, table, video_key
 from vpdata.export.lerobot_files import CHUNK_FILES, FILE_NAME, EpisodeFiles, Place, TableFiles, VideoFiles
-from vpdata.export.lerobot_meta import StatisticsOfCameras, statistics_of_rows, write_json
-from vpdata.export.lerobot_plan import LeRobotPlan, task_of
-from vpdata.export.pieces import Piece, piece_path, read_piece
-from vpdata.export.statistics import QUANTILES, FeatureStatistics, of_rows
+from vpdata.export.lerobot_meta import CameraTotals, statistics_of_rows, write_description
+from vpdata.export.lerobot_plan import LeRobotPlan
+from vpdata.export.statistics import QUANTILES, FeatureStatistics
 
 MEBIBYTE = 2**20
 STATISTICS = ("min", "max", "mean", "std", "count", *QUANTILES)
@@ -37,37 +27,30 @@ def write(plan: LeRobotPlan, pieces: Path, tree: Path) -> int:
     Returns:
         How many frames of the videos were encoded again.
     """
-    cameras = [camera.name for camera in plan.layout.cameras]
-    data = TableFiles(tree / "data", schema(plan.layout, dtype=plan.dtype), max_bytes=plan.max_data_bytes)
+    columns_schema = schema(plan.layout, dtype=plan.dtype)
+    data = TableFiles(tree / "data", columns_schema, max_bytes=plan.max_data_bytes)
     episodes = EpisodeFiles(tree / "meta/episodes", _episode_schema(plan), max_bytes=plan.max_data_bytes)
     videos = {
-        camera: VideoFiles(tree / "videos" / video_key(camera), fps=plan.layout.fps, max_bytes=plan.max_video_bytes)
-        for camera in cameras
+        name: VideoFiles(tree / "videos" / video_key(name), fps=plan.layout.fps, max_bytes=plan.max_video_bytes)
+        for name in (camera.name for camera in plan.layout.cameras)
     }
-    totals = StatisticsOfCameras()
-    first = num_encoded = 0
-    for number, run in enumerate(plan.runs):
-        task = plan.tasks[task_of(run)]
-        columns = columns_of(run, plan.layout, dtype=plan.dtype, episode=number, first=first, task=task)
-        found = {camera: read_piece(piece_path(pieces, number, camera)) for camera in cameras}
-        row = _episode_row(plan, number, first)
-        row |= _place("data", data.append(table(columns, schema(plan.layout, dtype=plan.dtype))))
-        row |= _statistics_row(columns, found)
-        for camera, piece in found.items():
-            totals.add(camera, piece)
-            num_encoded += piece.num_encoded
+    totals = CameraTotals()
+    for episode in episodes_of(plan, pieces):
+        row = _row(episode) | _place("data", data.append(table(episode.columns, columns_schema)))
+        for camera, piece in episode.pieces.items():
+            key = f"videos/{video_key(camera)}"
             place, first_frame = videos[camera].append(piece.path)
-            row |= _place(f"videos/{video_key(camera)}", place)
-            row[f"videos/{video_key(camera)}/from_timestamp"] = first_frame / plan.layout.fps
-            row[f"videos/{video_key(camera)}/to_timestamp"] = (first_frame + run.num_frames) / plan.layout.fps
+            row |= _place(key, place)
+            row[f"{key}/from_timestamp"] = first_frame / plan.layout.fps
+            row[f"{key}/to_timestamp"] = (first_frame + episode.num_frames) / plan.layout.fps
+        totals.add(episode.pieces)
         episodes.append(row)
-        first += run.num_frames
     data.close()
     episodes.close()
     for files in videos.values():
         files.close()
-    _write_meta(plan, tree, {**statistics_of_rows(data.paths, plan.layout), **totals.by_feature()})
-    return num_encoded
+    _write_meta(plan, tree, {**statistics_of_rows(data.paths, plan.layout), **totals.statistics()})
+    return totals.num_encoded
 
 
 def _write_meta(plan: LeRobotPlan, tree: Path, statistics: dict[str, FeatureStatistics]) -> None:
@@ -75,47 +58,28 @@ def _write_meta(plan: LeRobotPlan, tree: Path, statistics: dict[str, FeatureStat
 
     index = pd.Index(list(plan.tasks), name="task")
     pd.DataFrame({"task_index": list(plan.tasks.values())}, index=index).to_parquet(tree / "meta/tasks.parquet")
-    write_json(tree / "meta/stats.json", {name: found.to_json() for name, found in statistics.items()})
-    info = {
-        "codebase_version": "v3.0",
-        "robot_type": plan.robot_type,
-        "total_episodes": len(plan.runs),
-        "total_frames": plan.num_frames,
-        "total_tasks": len(plan.tasks),
+    files = {
         "chunks_size": CHUNK_FILES,
         "data_files_size_in_mb": max(1, plan.max_data_bytes // MEBIBYTE),
         "video_files_size_in_mb": max(1, plan.max_video_bytes // MEBIBYTE),
-        "fps": integer_fps(plan.layout),
-        "splits": {"train": f"0:{len(plan.runs)}"},
-        "data_path": f"data/{FILE_NAME}.parquet",
-        "video_path": "videos/{video_key}/" + f"{FILE_NAME}.mp4",
-        "features": features(plan.layout, codec=plan.codec, dtype=plan.dtype),
     }
-    write_json(tree / "meta/info.json", info)
+    data_path, video_path = f"data/{FILE_NAME}.parquet", "videos/{video_key}/" + f"{FILE_NAME}.mp4"
+    write_description(tree / "meta", plan, statistics, files=files, data_path=data_path, video_path=video_path)
 
 
-def _episode_row(plan: LeRobotPlan, number: int, first: int) -> dict[str, Any]:
-    run = plan.runs[number]
-    row = {
-        "episode_index": number,
-        "tasks": [task_of(run)],
-        "length": run.num_frames,
-        "dataset_from_index": first,
-        "dataset_to_index": first + run.num_frames,
+def _row(episode: LeRobotEpisode) -> dict[str, Any]:
+    """An episode's row but for where its files are."""
+    statistics = {
+        f"stats/{name}/{key}": value
+        for name, found in episode.statistics().items()
+        for key, value in found.to_json().items()
     }
-    if plan.has_more_instructions:
-        row["instructions"] = list(run.episode.instructions)
-    return row
+    stop = episode.first + episode.num_frames
+    return {**episode.line, "dataset_from_index": episode.first, "dataset_to_index": stop, **statistics}
 
 
 def _place(prefix: str, place: Place) -> dict[str, int]:
     return {f"{prefix}/chunk_index": place.chunk, f"{prefix}/file_index": place.file}
-
-
-def _statistics_row(columns: dict[str, NDArray[Any]], pieces: dict[str, Piece]) -> dict[str, Any]:
-    found = {name: of_rows(values) for name, values in columns.items()}
-    found |= {video_key(camera): piece.statistics() for camera, piece in pieces.items()}
-    return {f"stats/{name}/{key}": value for name, stats in found.items() for key, value in stats.to_json().items()}
 
 
 def _episode_schema(plan: LeRobotPlan) -> pa.Schema:

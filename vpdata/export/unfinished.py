@@ -6,10 +6,9 @@ before, may have left pieces in.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import av
 from vpdata import __version__
 from vpdata.errors import ExportError
 from vpdata.shards.dataset import Dataset
-from vpdata.shards.files import PARTIAL, full_disk_as_error, locked_file, sync_folder, write_whole
+from vpdata.shards.files import PARTIAL, full_disk_as_error, locked_file, sync, write_whole
 
 LOCK = "lock"
 DIGEST = "digest"
@@ -49,12 +48,9 @@ def unfinished(out: Path, *, digest: str) -> Iterator[Path]:
     """
     folder = out.absolute().with_name(out.absolute().name + PARTIAL)
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as lock:
-        try:
-            lock.enter_context(locked_file(folder / LOCK))
-        except BlockingIOError:
-            hint = "Wait for it, or choose another place with --out."
-            raise ExportError("another command is exporting there.", path=out, hint=hint) from None
+    hint = "Wait for it, or choose another place with --out."
+    busy = ExportError("another command is exporting there.", path=out, hint=hint)
+    with locked_file(folder / LOCK, busy=busy):
         with full_disk_as_error(folder.parent):
             _make_ready(folder, digest)
             yield folder
@@ -64,13 +60,9 @@ def unfinished(out: Path, *, digest: str) -> Iterator[Path]:
 def publish(made: Path, out: Path) -> None:
     """Gives a finished file or folder its name, durably."""
     for path in [made, *made.rglob("*")]:
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+        sync(path)
     made.rename(out)
-    sync_folder(out.parent)
+    sync(out.parent)
 
 
 def _make_ready(folder: Path, digest: str) -> None:

@@ -53,6 +53,11 @@ class File:
     size: int
     sha256: str
 
+    @classmethod
+    def of(cls, data: bytes) -> "File":
+        """A file that is not here but for its bytes."""
+        return cls(source=data, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:

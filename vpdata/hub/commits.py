@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vpdata import __version__
 from vpdata.errors import HubError, ShardError
 from vpdata.hub.api import File, Head, PassingFault, Repository
-from vpdata.hub.plan import Step
+from vpdata.hub.plan import CARD_NAME, Step
 from vpdata.shards.files import sha256_of
 
 TRIES = 6
@@ -42,6 +42,13 @@ class Sent:
     num_bytes: int
     num_deleted: int
     num_commits: int
+
+
+def card_at(repository: Repository, head: Head | None) -> str:
+    """The card that the branch has, "" where it has none."""
+    if head is None or CARD_NAME not in head.files:
+        return ""
+    return repository.read(CARD_NAME, commit=head.commit).decode()
 
 
 def planned(state: State) -> Sent:

@@ -39,7 +39,7 @@ def steps(wanted: Mapping[str, File], there: Mapping[str, HubFile], *, visible: 
         there: files at the head by path. Those that no publishing makes are left alone.
         visible: what the manifest at the head names; empty where there is none.
     """
-    changed = [path for path, file in wanted.items() if path not in there or not there[path].is_(file)]
+    changed = changed_paths(wanted, there)
     gone = [path for path in sorted(there) if _OURS.fullmatch(path) and path not in wanted]
     shards = [path for path in changed if path.endswith(".tar") and path not in visible]
     hidden = frozenset(shards)
@@ -51,6 +51,11 @@ def steps(wanted: Mapping[str, File], there: Mapping[str, HubFile], *, visible: 
     stale = [path for path in gone if path not in removed]
     last = (Step(add=swapped, delete=removed, is_last=True),) if swapped or removed else ()
     return (*(Step(add=some) for some in _batches(shards)), *(Step(delete=some) for some in _batches(stale)), *last)
+
+
+def changed_paths(wanted: Mapping[str, File], there: Mapping[str, HubFile]) -> tuple[str, ...]:
+    """Of the files wanted, by path, those that are not there or are others there."""
+    return tuple(path for path, file in wanted.items() if path not in there or not there[path].is_(file))
 
 
 def _batches(paths: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -1,13 +1,12 @@
 """A data set folder in, the same data set in a repository of the Hugging Face Hub out, resumably and all at once."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from vpdata.errors import HubError, ShardError
 from vpdata.hub.api import BRANCH, File, Head, Repository
 from vpdata.hub.card import write_card
-from vpdata.hub.commits import Sent, State, carry_out, planned
+from vpdata.hub.commits import Sent, State, card_at, carry_out, planned
 from vpdata.hub.licences import licence_of
 from vpdata.hub.pictures import draw_pictures
 from vpdata.hub.plan import CARD_NAME, steps
@@ -80,8 +79,8 @@ def publish(
 
     def state() -> State:
         head = repository.head()
-        old = b"" if head is None or CARD_NAME not in head.files else repository.read(CARD_NAME, commit=head.commit)
-        text = write_card(dataset, repo_id=repo_id, licences=licences, pictures=tuple(pictures), old=old.decode())
+        old = card_at(repository, head)
+        text = write_card(dataset, repo_id=repo_id, licences=licences, pictures=tuple(pictures), old=old)
         files = _files(dataset, {CARD_NAME: text.encode(), **pictures})
         there = {} if head is None else head.files
         return State(head=head, files=files, steps=steps(files, there, visible=_visible(repository, head)))
@@ -99,7 +98,7 @@ def _files(dataset: Dataset, others: Mapping[str, bytes]) -> dict[str, File]:
     files = {s.name: File(source=folder / s.name, size=s.size, sha256=s.sha256) for s in manifest.shards}
     files[index.name] = File(source=folder / index.name, size=index.size, sha256=index.sha256)
     for path, data in {**others, MANIFEST_NAME: (folder / MANIFEST_NAME).read_bytes()}.items():
-        files[path] = File(source=data, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        files[path] = File.of(data)
     if files[MANIFEST_NAME].sha256 != dataset.digest:
         raise ShardError("the data set was replaced while it was read.", path=folder, hint="Publish it again.")
     return files
@@ -113,7 +112,7 @@ def _visible(repository: Repository, head: Head | None) -> frozenset[str]:
         manifest = parse_manifest(repository.read(MANIFEST_NAME, commit=head.commit), place=repository.url)
     except ShardError:
         return frozenset(head.files)
-    return frozenset({manifest.index.name, *(shard.name for shard in manifest.shards)})
+    return frozenset(manifest.sizes)
 
 
 def _published(dataset: Dataset, url: str, licence: str, sent: Sent) -> Published:

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from vpdata.sets.labels import Labels
 from vpdata.sets.plan import SetPlan, make_plan
 from vpdata.sets.write import write
 from vpdata.shards.dataset import Dataset
-from vpdata.shards.files import PARTIAL, full_disk_as_error, locked_file, publish, sha256_of, sync_folder, write_whole
+from vpdata.shards.files import PARTIAL, full_disk_as_error, locked_file, publish, sha256_of, sync, write_whole
 from vpdata.shards.manifest import (
     MANIFEST_NAME,
     ORIGIN_NAME,
@@ -84,7 +84,7 @@ def pull(
             if (staging / file.sha256).exists():
                 (staging / file.sha256).rename(out / file.name)
         _write_origin(out, url=folder.url, digest=digest)
-        sync_folder(out)
+        sync(out)
         write_whole(out / MANIFEST_NAME, data)
     return folder.url
 
@@ -171,8 +171,7 @@ def _is_finished(out: Path, digest: str) -> bool:
     manifest, data = read_manifest(out)
     if hashlib.sha256(data).hexdigest() != digest:
         raise HubError("the folder holds another data set.", path=out, hint="Choose a new folder with --out.")
-    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
-    for name, size in sizes.items():
+    for name, size in manifest.sizes.items():
         if not _has(out / name, size):
             hint = f"`vpdata validate {out}` lists all damage; remove the folder and pull again."
             raise HubError("is missing or cut off, though the data set is finished.", path=out / name, hint=hint)
@@ -184,12 +183,9 @@ def _staging(out: Path) -> Iterator[Path]:
     """The staging folder of OUT, for this process alone; it goes once OUT has its manifest."""
     staging = out / STAGING
     staging.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as lock:
-        try:
-            lock.enter_context(locked_file(staging / LOCK))
-        except BlockingIOError:
-            hint = "Wait for it, or choose another folder with --out."
-            raise HubError("another command is writing to this folder.", path=out, hint=hint) from None
+    hint = "Wait for it, or choose another folder with --out."
+    busy = HubError("another command is writing to this folder.", path=out, hint=hint)
+    with locked_file(staging / LOCK, busy=busy):
         yield staging
         shutil.rmtree(staging)
 

@@ -32,7 +32,7 @@ from vpdata.shards.arrays import merged
 from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.index import to_parquet
 from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo, Skipped
-from vpdata.shards.staging import STAGING, Journal, Staging, existing, locked
+from vpdata.shards.staging import STAGING, Journal, Staging, existing, existing_of, locked
 from vpdata.stats import ArrayStatistics
 
 __all__ = ["IngestOptions", "OnError", "Plan", "execute", "existing", "ingest", "make_plan", "up_to_date"]
@@ -84,18 +84,10 @@ def up_to_date(plan: Plan, out: Path) -> Manifest | None:
     Raises:
         ShardError: OUT holds something else, or this data set with files missing or cut off.
     """
-    manifest = existing(out)
+    other = "the folder holds a data set made from other recordings or options."
+    manifest = existing_of(out, plan_digest=plan.digest(), other=other, instead="ingest into a new folder")
     if manifest is None:
         return None
-    if manifest.plan_digest != plan.digest():
-        what = "the folder holds a data set made from other recordings or options."
-        raise ShardError(what, path=out, hint="Choose a new folder with --out.")
-    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
-    for name, size in sizes.items():
-        path = out / name
-        if not path.is_file() or path.stat().st_size != size:
-            hint = f"Run `vpdata validate {out}`, or ingest into a new folder."
-            raise ShardError("is missing or cut off, though the data set is finished.", path=path, hint=hint)
     if manifest.dropped:
         what = f"the data set was finished, but a repair has since dropped {len(manifest.dropped)} damaged clips."
         raise ShardError(what, path=out, hint="Ingest into a new folder to have them again.")

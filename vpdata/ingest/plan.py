@@ -233,7 +233,7 @@ def _describe(
     for file, found in _read_all(source, files, options):
         problems: list[VpdataError] = []
         for item in found:
-            problem = item if isinstance(item, VpdataError) else _duplicate(file, item, seen)
+            problem = item if isinstance(item, VpdataError) else _unwritable(file, item) or _duplicate(file, item, seen)
             if problem is None:
                 assert isinstance(item, Episode)
                 seen[item.content_digest] = item
@@ -283,6 +283,20 @@ def _together(problems: Sequence[VpdataError]) -> VpdataError:
     listed = " ".join(f"{other.episode}: {other.what}" if other.episode else other.what for other in others)
     what = f"{first.what} And {len(others)} more cannot be used. {listed}"
     return SourceError(what, path=first.path, episode=first.episode, hint=first.hint)
+
+
+def _unwritable(file: SourceFile, episode: Episode) -> SourceError | None:
+    """The error for an episode that JSON in UTF-8 cannot say: a text that is none, a number that is not finite."""
+    texts = (*episode.instructions, episode.task)
+    what = next((f"{text!r} is no text" for text in texts if not isinstance(text, str)), None)
+    try:
+        provenance(episode, Span(start=0, stop=1, num_starts=1), codec="", tool_version="")
+    except ValueError as error:
+        what = str(error)
+    if what is None:
+        return None
+    what = f"the instructions, the task or an attribute cannot be written: {what}."
+    return SourceError(what, path=file.path, episode=ascii(episode.episode_id), hint="Correct the recording.")
 
 
 def _duplicate(file: SourceFile, episode: Episode, seen: dict[str, Episode]) -> SourceError | None:

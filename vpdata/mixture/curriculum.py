@@ -103,7 +103,7 @@ def parse_action_free(text: str, *, unit: int) -> Fraction | Curriculum:
     for part in text.split(","):
         at, _, rest = part.partition(":")
         share, colon, ramp = rest.partition(":")
-        if not at.isdecimal() or (colon and ramp != "ramp"):
+        if not at.isdecimal() or not share or (colon and ramp != "ramp"):
             raise MixtureError(f"{part!r} is no step of a curriculum.", hint="Write AT:SHARE or AT:SHARE:ramp.")
         steps.append(Step(at=int(at) * unit, share=fraction(share), ramp=bool(colon)))
     return Curriculum(steps=tuple(steps))

@@ -6,7 +6,6 @@ gives the same bytes for the same mixture, so that two mixtures can be compared 
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from vpdata.errors import MixtureError
 from vpdata.mixture.curriculum import Curriculum, Step
 from vpdata.mixture.exact import fraction, toml_number
-from vpdata.shards.files import write_whole
+from vpdata.mixture.files import read_table, write_new
 
 FORMAT_VERSION = 1
 EVERY_TASK = "*"
@@ -132,7 +131,10 @@ class MixtureSpec:
                 "Give it another with `--name DIR=NAME`.",
             )
             _require(names.count(source.name) == 1, f"two sources are called {source.name!r}", "Names must differ.")
-            _require(source.weight is None or source.weight > 0, f"source {source.name}: weight {source.weight} <= 0")
+            _require(
+                source.weight is None or source.weight > 0,
+                f"source {source.name}: weight {source.weight} is not above 0",
+            )
             share = source.withhold_share
             _require(0 <= share <= 1, f"source {source.name}: withhold_share = {share} is not in [0, 1]")
             _require(
@@ -148,12 +150,7 @@ class MixtureSpec:
         Raises:
             MixtureError: the file is missing, no TOML, or has unknown, missing or wrong keys.
         """
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        except FileNotFoundError:
-            raise MixtureError("no such mixture file.", path=path, hint="Make one with `vpdata mix`.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise MixtureError(f"not a TOML file: {error}.", path=path) from None
+        table = read_table(path, what="mixture", made_by="vpdata mix")
         try:
             return _spec(table)
         except MixtureError as error:
@@ -178,11 +175,7 @@ class MixtureSpec:
         Raises:
             MixtureError: another mixture is there, and `replace` is False.
         """
-        data = self.to_toml().encode()
-        if path.exists() and path.read_bytes() != data and not replace:
-            raise MixtureError("a different mixture is already there.", path=path, hint="Replace it with --force.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        write_new(path, self.to_toml().encode(), what="mixture", replace=replace)
 
 
 def _require(condition: bool, message: str, hint: str | None = None) -> None:

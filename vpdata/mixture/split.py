@@ -5,9 +5,7 @@ which data set it lies has no say: episodes may be added, and none that was ther
 """
 
 import json
-import tomllib
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ from numpy.typing import NDArray
 
 from vpdata.errors import MixtureError
 from vpdata.mixture.exact import fraction, toml_number
+from vpdata.mixture.files import read_table, write_new
 from vpdata.mixture.hashing import keyed_integer
 from vpdata.mixture.spec import SOURCE_NAME_PATTERN
-from vpdata.shards.files import write_whole
 from vpdata.shards.index import Codes, Index
 
 FORMAT_VERSION = 1
@@ -68,12 +66,7 @@ class Split:
         Raises:
             MixtureError: the file is missing, no TOML, or has unknown, missing or wrong keys.
         """
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        except FileNotFoundError:
-            raise MixtureError("no such split file.", path=path, hint="Make one with `vpdata split`.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise MixtureError(f"not a TOML file: {error}.", path=path) from None
+        table = read_table(path, what="split", made_by="vpdata split")
         if table.keys() != {"version", "by", "share", "seed"} or table["version"] != FORMAT_VERSION:
             what = f"not a split file of version {FORMAT_VERSION}: its keys must be version, by, share and seed."
             raise MixtureError(what, path=path, hint="Make it again with `vpdata split`.")
@@ -93,11 +86,7 @@ class Split:
         """
         lines = (f"version = {FORMAT_VERSION}", f"by = {json.dumps(self.by)}", f"share = {toml_number(self.share)}")
         data = (_HEADER + "\n".join((*lines, f"seed = {self.seed}", ""))).encode()
-        if path.exists() and path.read_bytes() != data and not replace:
-            what = "a different split is already there."
-            raise MixtureError(what, path=path, hint="Replace it with --force.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        write_new(path, data, what="split", replace=replace)
 
     def groups(self, index: Index) -> Codes:
         """The name of each clip's group, "" for a clip that is of none (it has no task, no such attribute)."""

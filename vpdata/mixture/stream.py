@@ -27,7 +27,7 @@ def action_free_share(spec: MixtureSpec, components: Sequence[Component]) -> Cur
     if share.highest > 0 and not num_action_free:
         raise MixtureError(
             f"action_free = {float(share.highest):g}, but every window has actions.",
-            hint="Add an action-free data set, or withhold the actions of some tasks with `--withhold NAME:TASK`.",
+            hint="Add an action-free data set, or withhold actions of some tasks with `--withhold-actions NAME:TASK`.",
         )
     if share.lowest < 1 and not num_labelled:
         raise MixtureError(

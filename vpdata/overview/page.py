@@ -22,7 +22,7 @@ from vpdata.overview.facts import (
 )
 from vpdata.pages import environment
 from vpdata.pages.units import as_digits
-from vpdata.shards.files import write_whole
+from vpdata.shards.files import write_named
 
 MAX_ROWS = 20
 """Rows of a long table; the rest is counted."""
@@ -84,11 +84,11 @@ def write_page(overview: Overview, path: Path) -> int:
     """Writes the page, atomically; missing parent folders are made. Returns its size in bytes.
 
     Raises:
-        VpdataError: a picture of a dropped span is missing.
+        VpdataError: a picture of a dropped span is missing; PATH is a folder, the disk is full, or nothing may be
+            written there.
     """
     data = render(overview).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, data)
+    write_named(path, data)
     return len(data)
 
 

@@ -205,13 +205,4 @@ def _dropped(
         names = {digests.values[code] for code in present.tolist()}
         yield from (clip for clip in dataset.manifest.dropped if clip.content_digest in names)
         for row in np.flatnonzero(~kept & np.isin(digests.codes, present)).tolist():
-            clip = index.clip(row)
-            yield Dropped(
-                key=clip.key,
-                file=clip.episode.file,
-                episode=clip.episode.episode_id,
-                content_digest=clip.episode.content_digest,
-                start_frame=clip.span.start,
-                num_starts=clip.span.num_starts,
-                reason=reason,
-            )
+            yield Dropped.of(index.clip(row), reason=reason)

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vpdata.clips.encode import PROVENANCE, provenance
-from vpdata.errors import ShardError
 from vpdata.schema import Clip, Member
 from vpdata.sets.index import index_of
 from vpdata.sets.labels import member_names
@@ -25,7 +24,7 @@ from vpdata.shards.arrays import OwnedRows, merged
 from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.index import Index, to_parquet
 from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, ShardInfo
-from vpdata.shards.staging import STAGING, Journal, Staging, existing, locked
+from vpdata.shards.staging import STAGING, Journal, Staging, existing_of, locked
 from vpdata.shards.tar import write_shard
 from vpdata.shards.validate import counts_of
 from vpdata.stats import ArrayStatistics
@@ -43,17 +42,7 @@ def up_to_date(plan: SetPlan, out: Path) -> Manifest | None:
     Raises:
         ShardError: OUT holds something else, or this data set with files missing or cut off.
     """
-    manifest = existing(out)
-    if manifest is None:
-        return None
-    if manifest.plan_digest != plan.digest():
-        raise ShardError("the folder holds another data set.", path=out, hint="Choose a new folder with --out.")
-    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
-    for name, size in sizes.items():
-        if not (out / name).is_file() or (out / name).stat().st_size != size:
-            hint = f"Run `vpdata validate {out}`, or choose a new folder with --out."
-            raise ShardError("is missing or cut off, though the data set is finished.", path=out / name, hint=hint)
-    return manifest
+    return existing_of(out, plan_digest=plan.digest(), other="the folder holds another data set.")
 
 
 def write(plan: SetPlan, out: Path, *, progress: Callable[[int], object] = lambda _: None) -> Manifest:
@@ -71,7 +60,7 @@ def write(plan: SetPlan, out: Path, *, progress: Callable[[int], object] = lambd
     manifest = up_to_date(plan, out)
     if manifest is not None and not (out / STAGING).exists():
         return manifest
-    with locked(out) as staging, full_disk_as_error(out):
+    with full_disk_as_error(out), locked(out) as staging:
         manifest = up_to_date(plan, out)
         if manifest is not None:
             return manifest

@@ -219,7 +219,7 @@ class Dataset:
 def _read_index(store: Store, manifest: Manifest) -> Index:
     data = store.read_file(manifest.index.name)
     path = f"{store.place}/{manifest.index.name}"
-    hint = "Restore it, or ingest again into a new folder."
+    hint = "Restore it, or let `vpdata repair` keep what is whole."
     if hashlib.sha256(data).hexdigest() != manifest.index.sha256:
         raise ShardError("the index is damaged (its SHA-256 is not the manifest's).", path=path, hint=hint)
     try:

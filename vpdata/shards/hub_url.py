@@ -25,9 +25,10 @@ def pinned(url: str) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    faults: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, HFValidationError)  # those of its httpx too
     try:
         commit = HfApi().dataset_info(repo, revision=revision.replace("%2F", "/") or None, timeout=30).sha
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except faults as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "Check its name and the network; for a private one log in with `hf auth login`, or set HF_TOKEN."
         raise ShardError(f"the revision cannot be looked up ({reason}).", path=url, hint=hint) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vpdata.errors import ShardError
+from vpdata.schema import Clip
 from vpdata.stats import ArrayStatistics
 
 FORMAT_VERSION = 2
@@ -59,6 +60,19 @@ class Dropped:
     start_frame: int
     num_starts: int
     reason: str
+
+    @classmethod
+    def of(cls, clip: Clip, *, reason: str) -> "Dropped":
+        """A clip that is taken out now."""
+        return cls(
+            key=clip.key,
+            file=clip.episode.file,
+            episode=clip.episode.episode_id,
+            content_digest=clip.episode.content_digest,
+            start_frame=clip.span.start,
+            num_starts=clip.span.num_starts,
+            reason=reason,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +138,11 @@ class Manifest:
     dropped: tuple[Dropped, ...] = ()
     operation: Operation | None = None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file that the manifest names."""
+        return {self.index.name: self.index.size, **{shard.name: shard.size for shard in self.shards}}
+
     def to_bytes(self) -> bytes:
         """The bytes of `manifest.json`; `operation` is there only where there is one."""
         value = asdict(self)
@@ -185,7 +204,9 @@ def parse_manifest(data: bytes, *, place: str) -> Manifest:
 
 
 def _damaged(path: str) -> ShardError:
-    return ShardError("the manifest is damaged.", path=path, hint="Restore it, or ingest again into a new folder.")
+    return ShardError(
+        "the manifest is damaged.", path=path, hint="Restore it, or let `vpdata repair` keep what is whole."
+    )
 
 
 def _from_json(value: Mapping[str, Any]) -> Manifest:

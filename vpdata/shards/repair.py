@@ -117,7 +117,7 @@ def repair(diagnosis: Diagnosis, *, out: Path | None = None) -> Manifest:
     target = diagnosis.path if out is None else out
     if out is not None:
         _refuse_foreign(out)
-    with replacing(target) as replacement, full_disk_as_error(target):
+    with full_disk_as_error(target), replacing(target) as replacement:
         pairs = zip(diagnosis.salvaged.manifest.shards, diagnosis.checks, strict=True)
         built = [_build(diagnosis, info, check, replacement) for info, check in pairs]
         shards = [shard for shard in built if shard is not None]
@@ -129,8 +129,7 @@ def repair(diagnosis: Diagnosis, *, out: Path | None = None) -> Manifest:
             raise ShardError(what, path=diagnosis.path, hint="Ingest the recordings again into a new folder.")
         _refuse_change(diagnosis, out, manifest)
         write_whole(replacement.folder / manifest.index.name, index)
-        new = {manifest.index.name, *(shard.name for shard in manifest.shards)}
-        old = {diagnosis.salvaged.manifest.index.name, *(shard.name for shard in diagnosis.salvaged.manifest.shards)}
+        new, old = manifest.sizes.keys(), diagnosis.salvaged.manifest.sizes.keys()
         made = [name for name in sorted(new) if (replacement.folder / name).exists()]
         removed = sorted(old - new) if out is None else []
         replacement.publish(add=made, remove=removed, manifest=manifest.to_bytes())
@@ -141,16 +140,7 @@ def _lost(index: Index, checks: Sequence[ShardCheck]) -> Iterator[Dropped]:
     for check in checks:
         rows = index.rows_of(check.name)
         for place, reason in sorted(check.lost.items()):
-            clip = index.clip(rows[place])
-            yield Dropped(
-                key=clip.key,
-                file=clip.episode.file,
-                episode=clip.episode.episode_id,
-                content_digest=clip.episode.content_digest,
-                start_frame=clip.span.start,
-                num_starts=clip.span.num_starts,
-                reason=reason,
-            )
+            yield Dropped.of(index.clip(rows[place]), reason=reason)
 
 
 def _holes(index: Index, dropped: Sequence[Dropped]) -> Iterator[Dropped]:

@@ -10,11 +10,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from vpdata.errors import VpdataError
-from vpdata.shards.files import locked_file, sync_folder, write_whole
+from vpdata.shards.files import locked_file, sync, write_whole
 from vpdata.shards.manifest import MANIFEST_NAME
 
 FOLDER = ".repair"
@@ -39,13 +39,12 @@ class Replacement:
             if error.errno not in NO_LINKS:
                 raise
             shutil.copyfile(path, new)
-            with new.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(new)
 
     def publish(self, *, add: Sequence[str], remove: Sequence[str], manifest: bytes) -> None:
         """Moves the files `add` up, then the manifest; then the files `remove` of the old data set go."""
         write_whole(self.folder / MANIFEST_NAME, manifest)
-        sync_folder(self.folder)
+        sync(self.folder)
         write_whole(self.folder / JOURNAL, json.dumps({"add": list(add), "remove": list(remove)}).encode())
         self._carry_out()
 
@@ -72,10 +71,10 @@ class Replacement:
         journal = json.loads((self.folder / JOURNAL).read_bytes())
         for name in (*journal["add"], MANIFEST_NAME):
             if name == MANIFEST_NAME:
-                sync_folder(self.target)
+                sync(self.target)
             if (self.folder / name).exists():
                 (self.folder / name).rename(self.target / name)
-        sync_folder(self.target)
+        sync(self.target)
         for name in journal["remove"]:
             (self.target / name).unlink(missing_ok=True)
         (self.folder / JOURNAL).unlink()
@@ -90,11 +89,8 @@ def replacing(target: Path) -> Iterator[Replacement]:
     """
     replacement = Replacement(target)
     replacement.folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as lock:
-        try:
-            lock.enter_context(locked_file(replacement.folder / LOCK))
-        except BlockingIOError:
-            raise VpdataError("another repair is at work here.", path=target, hint="Wait for it.") from None
+    busy = VpdataError("another repair is at work here.", path=target, hint="Wait for it.")
+    with locked_file(replacement.folder / LOCK, busy=busy):
         try:
             replacement._resume()
             yield replacement

@@ -8,14 +8,14 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from vpdata.errors import ShardError, VpdataError
 from vpdata.schema import Member
-from vpdata.shards.files import PARTIAL, locked_file, sha256_of, sync_folder, write_whole
+from vpdata.shards.files import PARTIAL, locked_file, sha256_of, sync, write_whole
 from vpdata.shards.manifest import INDEX_NAME, MANIFEST_NAME, Manifest, read_manifest
 from vpdata.stats import ArrayStatistics
 
@@ -156,9 +156,9 @@ class Staging:
         for name in (*names, INDEX_NAME):
             if (self.folder / name).exists():
                 (self.folder / name).rename(self.out / name)
-        sync_folder(self.out)
+        sync(self.out)
         (self.folder / MANIFEST_NAME).rename(self.out / MANIFEST_NAME)
-        sync_folder(self.out)
+        sync(self.out)
 
     def _journal_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -189,6 +189,33 @@ def existing(out: Path) -> Manifest | None:
     return None
 
 
+def existing_of(
+    out: Path, *, plan_digest: str, other: str, instead: str = "choose a new folder with --out"
+) -> Manifest | None:
+    """The manifest at OUT if it is of that plan, None where there is none yet.
+
+    Args:
+        out: the folder.
+        plan_digest: of the plan.
+        other: says that OUT is of another plan.
+        instead: of mending a damaged OUT.
+
+    Raises:
+        ShardError: OUT holds something else, or this data set with files missing or cut off.
+    """
+    manifest = existing(out)
+    if manifest is None:
+        return None
+    if manifest.plan_digest != plan_digest:
+        raise ShardError(other, path=out, hint="Choose a new folder with --out.")
+    for name, size in manifest.sizes.items():
+        path = out / name
+        if not path.is_file() or path.stat().st_size != size:
+            hint = f"Run `vpdata validate {out}`, or {instead}."
+            raise ShardError("is missing or cut off, though the data set is finished.", path=path, hint=hint)
+    return manifest
+
+
 def _is_ours(name: str) -> bool:
     return name in (STAGING, INDEX_NAME) or (name.startswith("shard-") and name.endswith(".tar"))
 
@@ -206,12 +233,9 @@ def locked(out: Path) -> Iterator[Staging]:
     made = not out.exists()
     staging = Staging(out)
     staging.folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as lock:
-        try:
-            lock.enter_context(locked_file(staging.folder / LOCK))
-        except BlockingIOError:
-            hint = "Wait for it, or choose another folder with --out."
-            raise VpdataError("another command is writing to this folder.", path=out, hint=hint) from None
+    hint = "Wait for it, or choose another folder with --out."
+    busy = VpdataError("another command is writing to this folder.", path=out, hint=hint)
+    with locked_file(staging.folder / LOCK, busy=busy):
         staging.wait_for_orphans()
         try:
             yield staging

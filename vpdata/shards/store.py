@@ -104,7 +104,7 @@ class LocalStore:
             return path.read_bytes()
         except FileNotFoundError:
             what = f"the {path.stem} is missing."
-            raise ShardError(what, path=path, hint="Restore it or ingest again.") from None
+            raise ShardError(what, path=path, hint="Restore it, or let `vpdata repair` keep what is whole.") from None
 
     def attach(self, manifest: Manifest, layout_of: Callable[[str], ShardLayout]) -> None:  # noqa: ARG002
         """See `Store`; the sizes are all that a folder needs."""
@@ -138,7 +138,7 @@ class _OpenFile:
 
     def __init__(self, path: Path, *, size: int) -> None:
         self.descriptor = -1
-        hint = "Restore it, or ingest again into a new folder."
+        hint = "Restore it, or let `vpdata repair` keep what is whole."
         try:
             self.descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:

@@ -5,6 +5,7 @@ Hugging Face Hub are read over https at one commit, see `vpdata.shards.hub_url`.
 """
 
 import email.utils
+import inspect
 import os
 import random
 import time
@@ -130,13 +131,19 @@ def _file_system(url: str, *, headers: dict[str, str], patience: Patience) -> tu
     """A new fsspec file system for the URL, and the exceptions by which it reports faults of the network."""
     import fsspec
 
-    protocol = url.partition("://")[0]
+    protocol, separator, _ = url.partition("://")
+    if not separator:
+        hint = "Write hf://datasets/USER/NAME, s3://BUCKET/FOLDER or https://HOST/FOLDER."
+        raise ShardError("this is no URL.", path=url, hint=hint)
     if protocol not in fsspec.available_protocols():
         raise ShardError(f"fsspec knows no protocol {protocol}://.", path=url)
     options: dict[str, Any] = {}
     faults: tuple[type[Exception], ...] = (OSError,)
     try:
         kind = fsspec.get_filesystem_class(protocol)
+        if "host" in inspect.signature(kind.__init__).parameters:
+            hint = "Put the data set behind hf://, s3:// or https://."
+            raise ShardError(f"{protocol}:// servers are not read.", path=url, hint=hint)
         if protocol in ("http", "https"):
             import aiohttp
 

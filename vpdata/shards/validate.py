@@ -123,7 +123,7 @@ def counts_of(index: Index) -> dict[str, int]:
 
 def stray_files(path: Path, manifest: Manifest) -> Iterator[Problem]:
     """Files in the folder that the manifest does not name."""
-    known = {MANIFEST_NAME, ORIGIN_NAME, manifest.index.name, *(shard.name for shard in manifest.shards)}
+    known = {MANIFEST_NAME, ORIGIN_NAME, *manifest.sizes}
     for entry in sorted(path.iterdir()):
         if entry.name not in known:
             yield Problem(file=entry.name, key="", what="is not part of this data set.")

@@ -7,6 +7,7 @@ command makes the same recordings; it goes on from those that are there.
 
 import fcntl
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -185,9 +186,16 @@ def _attempt(pool: Pool, folder: Path, seed: int, options: CollectOptions) -> _A
 
 @contextmanager
 def _claimed(out: Path, options: CollectOptions) -> Iterator[None]:
-    """Holds OUT for this process alone. Raises SimulatorError where it is another's or holds something else."""
+    """Holds OUT for this process alone. A new one without an episode goes at the end.
+
+    Raises:
+        SimulatorError: it is another's, a file, or holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise SimulatorError("this is a file.", path=out, hint="Choose a new folder with --out.")
     if out.is_dir() and any(out.iterdir()) and not (out / OPTIONS).is_file():
         raise SimulatorError("the folder holds something else.", path=out, hint="Choose a new folder with --out.")
+    made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK).open("w") as lock:
         try:
@@ -203,4 +211,8 @@ def _claimed(out: Path, options: CollectOptions) -> Iterator[None]:
         elif path.read_text(encoding="utf-8") != options.to_json():
             what = f"the folder was begun with other cameras or another size (see {OPTIONS})."
             raise SimulatorError(what, path=out, hint="Choose a new folder with --out.")
-        yield
+        try:
+            yield
+        finally:
+            if made and not any(entry.is_dir() for entry in out.iterdir()):
+                shutil.rmtree(out)

@@ -12,13 +12,19 @@ from vpdata.sources import SourceOptions
 
 Array = NDArray[np.generic]
 
+MIN_FPS, MAX_FPS = 0.001, 100_000
+
 
 def frame_rate(recorded: float | None, options: SourceOptions, *, default: float, path: Path) -> float:
     """The recorded rate, or else the one the user says, or else the source's default.
 
     Raises:
-        SourceError: the user says another rate than the recording; only videos are resampled.
+        SourceError: the user says another rate than the recording, as only videos are resampled; or what the recording
+            says is no rate.
     """
+    if recorded is not None and not (_is_number(recorded) and MIN_FPS <= recorded <= MAX_FPS):
+        what = f"the recording was made at {recorded!r} fps, it says."
+        raise SourceError(what, path=path, hint=f"Copy it again, or correct it to {MIN_FPS:g} to {MAX_FPS:g}.")
     if recorded is not None and options.fps is not None and recorded != options.fps:
         raise SourceError(
             f"the recording was made at {recorded:g} fps and is not resampled to {options.fps:g}.",
@@ -26,6 +32,10 @@ def frame_rate(recorded: float | None, options: SourceOptions, *, default: float
             hint="Leave --fps out.",
         )
     return float(recorded or options.fps or default)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def equal_length(lengths: Mapping[str, int], *, path: Path, episode: str) -> int:

@@ -166,7 +166,7 @@ class DroidReader:
 
 
 def _views(folder: Path, notes: Notes, options: SourceOptions) -> tuple[View, ...]:
-    views = []
+    views: list[View] = []
     for name, role in wrist_first(options.cameras or CAMERAS):
         serial = notes.serials.get(role, role)
         path = folder / "recordings" / "MP4" / f"{serial}.mp4"
@@ -177,6 +177,9 @@ def _views(folder: Path, notes: Notes, options: SourceOptions) -> tuple[View, ..
             hint = "Download recordings/MP4, or choose with --camera NAME=ROLE or NAME=SERIAL."
             raise SourceError(what, path=folder, hint=hint)
         timestamps, tick = read_timestamps(path)
+        if serial in (view.serial for view in views):
+            what = f"camera {name!r} is to come from {serial!r}, which another one comes from already."
+            raise SourceError(what, path=folder, hint="Choose others with --camera NAME=ROLE or NAME=SERIAL.")
         views.append(View(name=name, serial=serial, path=path, timestamps=timestamps, tick_seconds=tick))
     return tuple(views)
 

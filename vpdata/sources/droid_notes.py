@@ -51,7 +51,11 @@ def read_notes(folder: Path) -> Notes:
     if missing:
         keys = ", ".join(f"{role}_mp4_path" if role in ("left", "right") else f"{role}_cam_serial" for role in missing)
         raise SourceError(f"these keys are missing or no text: {keys}.", path=found[0], hint=COPY_HINT)
-    said = [*_instructions(values), *_instructions(_annotations(folder).get(str(values.get("uuid")), {}))]
+    annotated = _annotations(folder).get(str(values.get("uuid")), {})
+    if not isinstance(annotated, dict):
+        what = f"the annotations of {values['uuid']} are {annotated!r}, no JSON object."
+        raise SourceError(what, path=folder, hint=COPY_HINT)
+    said = [*_instructions(values), *_instructions(annotated)]
     return Notes(
         serials={role: str(serial) for role, serial in serials.items()},
         instructions=tuple(dict.fromkeys(said)),

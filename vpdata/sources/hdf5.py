@@ -51,7 +51,7 @@ def reading(path: Path, *, episode: str | None = None) -> Iterator[None]:
     """Turns what h5py raises on damaged bytes into a SourceError."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError, MemoryError) as error:
         raise SourceError(
             f"the HDF5 file is damaged or truncated ({error}).",
             path=path,

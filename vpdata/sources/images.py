@@ -175,8 +175,10 @@ def sequence(folder: Path) -> tuple[Path, ...]:
 
 def read_image(path: Path) -> Images:
     """One image as RGB (H, W, 3), upright; grey is repeated. Raises SourceError where it is damaged or not opaque."""
-    image = _opened(path, path.read_bytes())
+    data = path.read_bytes()
+    image = _opened(path, data)
     try:
+        _opened(path, data).verify()  # the CRC-32 of a PNG's pixels, which decoding does not look at
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("LA", "RGBA") or "transparency" in upright.info:
             upright = upright.convert("RGBA")

@@ -184,6 +184,9 @@ def _rows(layout: Layout, entry: Entry) -> Rows:
     )
     if len(rows.columns) != entry.num_frames:
         raise rows.error(f"the file holds {len(rows.columns)} rows of the episode, and meta/ says {entry.num_frames}.")
+    lacking = [key for key, one in layout.features.items() if one.dtype != "video" and key not in rows.names]
+    if lacking:
+        raise rows.error(f"the file has no column {', '.join(map(repr, lacking))}, which info.json announces.")
     return rows
 
 

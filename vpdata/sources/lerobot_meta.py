@@ -21,7 +21,9 @@ from typing import Any
 import pyarrow as pa
 
 from vpdata.errors import SourceError
-from vpdata.sources.lerobot_rows import open_parquet, reading
+from vpdata.sources import SourceOptions
+from vpdata.sources.checks import frame_rate
+from vpdata.sources.parquet import open_parquet
 
 INFO = "meta/info.json"
 TASKS, EPISODES = "meta/tasks", "meta/episodes"
@@ -133,20 +135,22 @@ def _read_layout(root: Path, _stamps: object) -> Layout:
         rows = _rows_v3(root) if shared else _read_jsonl(root / f"{EPISODES}.jsonl")
         rows.sort(key=lambda row: int(row["episode_index"]))
         _check_complete([int(row["episode_index"]) for row in rows], info, path=root / EPISODES)
-        fps = float(info["fps"])
-        if not fps > 0:
-            raise ValueError(f"fps {fps}")
+        robot_type = info.get("robot_type") or ""
+        if not isinstance(robot_type, str):
+            raise ValueError(f"robot_type {robot_type!r} is no text")
+        if info["fps"] is None:
+            raise ValueError("fps is null")
         files = _Files(info=info, videos=[key for key, one in features.items() if one.dtype == "video"])
         return Layout(
             root=root,
             version=version,
-            fps=fps,
-            robot_type=info.get("robot_type") or "",
+            fps=frame_rate(info["fps"], SourceOptions(), default=0, path=path),
+            robot_type=robot_type,
             features=features,
             tasks=_tasks_v3(root) if shared else _tasks_v2(root),
             entries=tuple(files.shared(rows) if shared else files.own(rows)),
         )
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         what = f"meta/ is not as LeRobot {version} writes it ({type(error).__name__}: {error})."
         raise SourceError(what, path=path, hint="Copy or download it again.") from error
 
@@ -226,13 +230,18 @@ def _feature(key: str, said: Mapping[str, Any]) -> Feature:
     about = {**(said.get("video_info") or {}), **(said.get("info") or {})}
     names = _flat(said.get("names"))
     fits = names is not None and len(names) == math.prod(shape) and len(set(names)) == len(names)
+    is_depth = about.get("video.is_depth_map") or about.get("is_depth_map") or False
+    if not isinstance(is_depth, bool):
+        raise ValueError(f"is_depth_map of {key!r} is {is_depth!r}")
+    if len(shape) == 3 and said["dtype"] not in IMAGES:
+        pa.type_for_alias(said["dtype"])  # raises ValueError: a camera would be left out without a word
     return Feature(
         key=key,
         dtype=said["dtype"],
         shape=shape,
         names=names if fits else None,
         space=said.get("space"),
-        is_depth=bool(about.get("video.is_depth_map") or about.get("is_depth_map")),
+        is_depth=is_depth,
     )
 
 
@@ -266,7 +275,7 @@ def _rows_v3(root: Path) -> list[dict[str, Any]]:
         raise SourceError("there is no Parquet file.", path=root / EPISODES, hint=FETCH_HINT)
     rows: list[dict[str, Any]] = []
     for path in paths:
-        with open_parquet(path) as file, reading(path):
+        with open_parquet(path) as file:
             wanted = ("episode_index", "length", "instructions", "data/", "videos/")
             names = [name for name in file.schema_arrow.names if name.startswith(wanted)]
             rows.extend(file.read(columns=names).to_pylist())
@@ -276,7 +285,7 @@ def _rows_v3(root: Path) -> list[dict[str, Any]]:
 def _tasks_v3(root: Path) -> dict[int, str]:
     """Tasks by index. Their text is a column, or was a pandas index, with a name or without one."""
     path = root / f"{TASKS}.parquet"
-    with open_parquet(path) as file, reading(path):
+    with open_parquet(path) as file:
         table = file.read()
     texts = [
         field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
@@ -288,7 +297,12 @@ def _tasks_v3(root: Path) -> dict[int, str]:
 
 
 def _tasks_v2(root: Path) -> dict[int, str]:
-    return {int(row["task_index"]): str(row["task"]) for row in _read_jsonl(root / f"{TASKS}.jsonl")}
+    path = root / f"{TASKS}.jsonl"
+    tasks = {int(row["task_index"]): row["task"] for row in _read_jsonl(path)}
+    for text in tasks.values():
+        if not isinstance(text, str):
+            raise SourceError(f"a task is {text!r}, which is no text.", path=path, hint="Copy or download it again.")
+    return tasks
 
 
 def read_json(path: Path) -> dict[str, Any]:

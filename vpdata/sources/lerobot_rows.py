@@ -6,8 +6,7 @@ row groups that hold the episode are read; LeRobot writes one an episode.
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,50 +14,32 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from vpdata.errors import SourceError
 from vpdata.schema import Camera
+from vpdata.sources.parquet import COPY_HINT, open_parquet
 
 EPISODE, NUMBER = "episode_index", "frame_index"
 IMAGES_PER_READ = 32
-COPY_HINT = "Copy or download it again; if it was recorded here, the recorder ended before it closed the file."
 
 Images = NDArray[np.uint8]
 Array = NDArray[np.generic]
 
 
-@contextmanager
-def reading(path: Path, *, episode: str | None = None) -> Iterator[None]:
-    """Turns what pyarrow raises on damaged bytes into a SourceError."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        what = f"the Parquet file is damaged, cut off or was never closed ({error})."
-        raise SourceError(what, path=path, episode=episode, hint=COPY_HINT) from error
-
-
-@contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file. Raises SourceError where it is missing or was not closed."""
-    if not path.is_file():
-        raise SourceError("is missing.", path=path, hint="It may have been downloaded in part; download it again.")
-    with reading(path):
-        file = pq.ParquetFile(path)
-    with file:
-        yield file
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of one episode: their columns of numbers, and that they begin at row `start` of the file."""
+    """The rows of one episode: their columns of numbers, and that they begin at row `start` of the file.
+
+    `names` are those of all columns of the file.
+    """
 
     path: Path
     episode: str
     start: int
     columns: pa.Table
+    names: tuple[str, ...]
 
     def error(self, what: str) -> SourceError:
         """An error about these rows."""
@@ -85,6 +66,8 @@ class Rows:
         if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise self.error(f"{key!r} holds {column.type} with {column.null_count} empty cells, not rows of numbers.")
         values: Array = column.to_numpy(zero_copy_only=False)
+        if not len(values):
+            raise self.error(f"{key!r} holds no numbers.")
         return values.reshape(rows, -1)
 
     def one(self, key: str) -> Array:
@@ -125,13 +108,13 @@ def read_rows(path: Path, *, keys: tuple[str, ...], index: int, episode: str, sh
     groups = range(held[0], held[-1] + 1) if len(held) else range(0)
     first = int(known.starts[groups.start]) if groups else 0
     table = _read_columns(path, stamp, groups, (EPISODE, NUMBER, *keys))
-    rows = Rows(path=path, episode=episode, start=first, columns=table)
+    rows = Rows(path=path, episode=episode, start=first, columns=table, names=known.names)
     if shares_file:
         found = np.flatnonzero(rows.one(EPISODE) == index)
         if not len(found) or found[-1] - found[0] + 1 != len(found):
             raise rows.error(f"{len(found)} rows have {EPISODE} {index}, and not one after the other.")
         start = int(found[0])
-        rows = Rows(path=path, episode=episode, start=first + start, columns=table.slice(start, len(found)))
+        rows = replace(rows, start=first + start, columns=table.slice(start, len(found)))
     if rows.has(NUMBER) and not np.array_equal(rows.one(NUMBER), np.arange(len(rows.columns))):
         raise rows.error(f"{NUMBER} does not count the rows from 0.")
     return rows
@@ -139,8 +122,12 @@ def read_rows(path: Path, *, keys: tuple[str, ...], index: int, episode: str, sh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RowGroups:
-    """Of every row group of a file: its first row, and the lowest and highest episode in it as far as that is known."""
+    """Of every row group of a file: its first row, and the lowest and highest episode in it as far as that is known.
 
+    `names` are those of the file's columns.
+    """
+
+    names: tuple[str, ...]
     starts: NDArray[np.int64]
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
@@ -157,6 +144,7 @@ def _row_groups(path: Path, _stamp: object) -> _RowGroups:
             (one.min, one.max) if one is not None and one.has_min_max else (-np.inf, np.inf) for one in statistics
         ]
         return _RowGroups(
+            names=tuple(file.schema_arrow.names),
             starts=np.cumsum([0, *(group.num_rows for group in groups)])[:-1],
             lowest=np.array([low for low, _ in bounds]),
             highest=np.array([high for _, high in bounds]),
@@ -166,7 +154,7 @@ def _row_groups(path: Path, _stamp: object) -> _RowGroups:
 @lru_cache(maxsize=1)
 def _read_columns(path: Path, _stamp: object, groups: range, keys: tuple[str, ...]) -> pa.Table:
     """Row groups of those columns that the file has; kept for the next episode where many share a row group."""
-    with open_parquet(path) as file, reading(path):
+    with open_parquet(path) as file:
         return file.read_row_groups(list(groups), columns=[name for name in file.schema_arrow.names if name in keys])
 
 
@@ -203,17 +191,23 @@ def read_images(path: Path, key: str, start: int, stop: int) -> Iterator[bytes |
     """Yields the encoded pictures of rows [start, stop) that the file has; None where a picture is missing."""
     if start == stop:
         return
-    with open_parquet(path) as file:
+    with open_parquet(path, episode=key) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = np.cumsum(sizes)
         groups = range(int(np.searchsorted(ends, start, side="right")), int(np.searchsorted(ends, stop)) + 1)
         row = int(ends[groups.start]) - sizes[groups.start]
-        with reading(path, episode=key):
-            for batch in file.iter_batches(batch_size=IMAGES_PER_READ, row_groups=list(groups), columns=[key]):
-                pictures = batch.column(0).field("bytes")
-                for number in range(max(0, start - row), min(len(pictures), stop - row)):
-                    yield pictures[number].as_py()
-                row += len(pictures)
+        for batch in file.iter_batches(batch_size=IMAGES_PER_READ, row_groups=list(groups), columns=[key]):
+            pictures = _encoded(batch.column(0), path=path, key=key)
+            for number in range(max(0, start - row), min(len(pictures), stop - row)):
+                yield pictures[number].as_py()
+            row += len(pictures)
+
+
+def _encoded(column: Any, *, path: Path, key: str) -> Any:
+    if not pa.types.is_struct(column.type) or column.type.get_field_index("bytes") < 0:
+        what = f"the column holds {column.type}, not pictures as {{bytes, path}}."
+        raise SourceError(what, path=path, episode=key, hint=COPY_HINT)
+    return column.field("bytes")
 
 
 def decode_image(data: bytes | None, *, path: Path, episode: str) -> Images:
@@ -221,6 +215,8 @@ def decode_image(data: bytes | None, *, path: Path, episode: str) -> Images:
     if data is None:
         raise SourceError("the picture is not in the file.", path=path, episode=episode, hint=COPY_HINT)
     try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()  # the CRC-32 of a PNG's pixels, which decoding does not look at
         with Image.open(io.BytesIO(data)) as image:
             if image.mode != "RGB":
                 raise SourceError(f"the picture is {image.mode}, not RGB of 8 bits.", path=path, episode=episode)

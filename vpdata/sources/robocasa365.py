@@ -104,12 +104,12 @@ def _columns(root: Path, kind: str) -> NDArray[np.int64]:
     said = read_json(path).get(kind, {})
     try:
         bounds = [(int(said[name]["start"]), int(said[name]["end"])) for name in parts]
-        has_all = len(said) == len(parts) and all(said[name]["original_key"] == key for name in parts)
-    except (KeyError, TypeError, ValueError):
-        bounds, has_all = [], False
-    columns = [column for start, end in bounds for column in range(start, end)]
-    has_sizes = [end - start for start, end in bounds] == list(parts.values())
-    if not has_all or not has_sizes or sorted(columns) != list(range(sum(parts.values()))):
+        fits = len(said) == len(parts) and all(said[name]["original_key"] == key for name in parts)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        bounds, fits = [], False
+    fits = fits and [end - start for start, end in bounds] == list(parts.values())
+    columns = [column for start, end in bounds for column in range(start, end)] if fits else []
+    if not fits or sorted(columns) != list(range(sum(parts.values()))):
         listed = ", ".join(f"{name} ({size})" for name, size in parts.items())
         what = f"{kind} is not made of {listed} of a PandaOmron, each once, out of {key!r}; it is {json.dumps(said)}."
         raise SourceError(what, path=path, hint="Read the data of another robot with `vpdata ingest lerobot`.")
@@ -129,10 +129,11 @@ def _check_features(root: Path) -> None:
 
 def _task(root: Path) -> str:
     """The name of the environment (`CloseDrawer`). Raises SourceError where the data set does not say it."""
-    name = read_json(root / ABOUT).get("env_args", {}).get("env_name")
-    if not name:
+    environment = read_json(root / ABOUT).get("env_args")
+    name = environment.get("env_name") if isinstance(environment, dict) else None
+    if not name or not isinstance(name, str):
         raise SourceError("there is no env_args.env_name.", path=root / ABOUT, hint=FETCH_HINT)
-    return str(name)
+    return name
 
 
 def _completed(

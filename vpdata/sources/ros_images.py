@@ -61,8 +61,11 @@ def _compressed(message: Any, *, path: Path, where: str) -> Images:
     if "compressedDepth" in message.format:
         what = f"the images are depth ({message.format!r})."
         raise SourceError(what, path=path, episode=where, hint="Choose a topic with colour or grey images.")
+    data = bytes(message.data)
     try:
-        with Image.open(io.BytesIO(bytes(message.data)), formats=CODECS) as image:
+        with Image.open(io.BytesIO(data), formats=CODECS) as image:
+            image.verify()  # the CRC-32 of a PNG's pixels, which decoding does not look at
+        with Image.open(io.BytesIO(data), formats=CODECS) as image:
             if image.mode not in MODES:
                 what = f"the image has the mode {image.mode!r}, not 8-bit grey or colour."
                 raise SourceError(what, path=path, episode=where, hint="Choose a topic with colour or grey images.")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vpdata.errors import SourceError
+from vpdata.sources.parquet import open_parquet
 
 TIME = "time_seconds"
 STATE, ACTION = "state_", "action_"
@@ -181,10 +181,8 @@ def _parse(cells: Sequence[str], name: str, places: Sequence[str], path: Path) -
 
 
 def _read_parquet(path: Path) -> _File:
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)  # where pages have one
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"this Parquet file does not read ({error}).", path=path, hint="Copy it again.") from error
+    with open_parquet(path) as file:
+        table = file.read()
     columns = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):

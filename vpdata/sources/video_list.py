@@ -15,14 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from vpdata.errors import SourceError
 from vpdata.sources import about
 from vpdata.sources.about import About
 from vpdata.sources.files import natural_key
 from vpdata.sources.hub import origin
+from vpdata.sources.parquet import open_parquet
 from vpdata.sources.shot import Shot
 
 PATHS = ("path", "file_name")
@@ -94,14 +92,16 @@ def _read(path: Path, _changed_ns: int, _size: int) -> VideoList:
 
 def is_list(path: Path) -> bool:
     """Whether a Parquet file has the column of a list. Raises SourceError where it cannot be read."""
-    return any(name in PATHS for name in _parquet(path).names)
+    with open_parquet(path) as file:
+        return any(name in PATHS for name in file.schema_arrow.names)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(`row 3`, cells by column) of a file with the right columns."""
     if path.suffix.lower() == ".parquet":
-        _check_columns(_parquet(path).names, path)
-        values = pq.read_table(path).to_pylist()
+        with open_parquet(path) as table:
+            _check_columns(table.schema_arrow.names, path)
+            values = table.read().to_pylist()
         yield from ((f"row {number}", row) for number, row in enumerate(values, 1))
         return
     try:
@@ -119,14 +119,6 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     yield f"row {number}", _split(dict(zip(header, cells, strict=True)))
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"this is no CSV in UTF-8 ({error}).", path=path, hint="Save it as one.") from error
-
-
-def _parquet(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        what = f"this is no Parquet file, or a damaged one ({error})."
-        raise SourceError(what, path=path, hint="Copy or write it again.") from error
 
 
 def _check_columns(names: list[str], path: Path) -> None:

@@ -5,15 +5,14 @@ group at a time is in memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vpdata.errors import SourceError
 from vpdata.sources import about
+from vpdata.sources.parquet import open_parquet
 from vpdata.sources.place import Held
 from vpdata.sources.shot import Shot
 
@@ -32,7 +31,7 @@ def parquet_shots(path: Path, *, file: str, recorded: str, main: str) -> Iterato
     Raises:
         SourceError: it cannot be read, or has not this column of videos.
     """
-    with _opened(path) as table:
+    with open_parquet(path) as table:
         column = _chosen(table.schema_arrow, recorded=recorded, main=main, path=path)
         said = [name for name in table.schema_arrow.names if name in about.NAMES and name != column]
         for number, row in enumerate(_rows(table, (column, *said), groups=range(table.num_row_groups)), 1):
@@ -48,7 +47,7 @@ def parquet_shots(path: Path, *, file: str, recorded: str, main: str) -> Iterato
 
 def parquet_place(path: Path, name: str, *, recorded: str, main: str) -> Held:
     """The video of the row with that name. Raises SourceError where it cannot be read."""
-    with _opened(path) as table:
+    with open_parquet(path) as table:
         column = _chosen(table.schema_arrow, recorded=recorded, main=main, path=path)
         row, group = int(name.removeprefix(_ROW)) - 1, 0
         while row >= table.metadata.row_group(group).num_rows:
@@ -56,16 +55,6 @@ def parquet_place(path: Path, name: str, *, recorded: str, main: str) -> Held:
             group += 1
         rows = _rows(table, (column,), groups=[group])
         return _held(next(values for index, values in enumerate(rows) if index == row)[column], name, path)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as table:
-            yield table
-    except (pa.ArrowException, OSError) as error:
-        what = f"this is no Parquet file, or a damaged one ({error})."
-        raise SourceError(what, path=path, hint="Copy or download it again.") from error
 
 
 def _rows(table: Any, columns: Sequence[str], *, groups: Sequence[int]) -> Iterator[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ nothing is registered; two recordings share such a space only if their columns h
 
 from typing import Literal
 
+from vpdata.errors import VpdataError
 from vpdata.spaces.space import Group, Other, Space, dimensions
 
 
@@ -15,10 +16,13 @@ def name_of(kind: Literal["action", "state"], columns: tuple[str, ...]) -> str:
 
 
 def parse(name: str) -> Space | None:
-    """The space that the name spells out, None where it is another kind of name."""
+    """The space that the name spells out, None where it is another kind of name; VpdataError where columns repeat."""
     prefix, _, columns = name.partition(":")
     if not columns:
         return None
+    names = columns.split(",")
+    if len(set(names)) < len(names):
+        raise VpdataError(f"two columns of the space {name!r} have one name.", hint="Names must differ.")
     spelled = (Group(part="columns", meaning=Other(), dimensions=dimensions(columns.replace(",", " "), unit="1")),)
     description = "Columns as a recording declares them, in units of its own."
     if prefix == "action":

@@ -9,8 +9,11 @@ import typer
 from vpdata.cli import output
 from vpdata.mixture.mixture import Mixture
 from vptrain.checkpoint import Checkpoint
+from vptrain.cli.options import Device, TextEncoder
+from vptrain.device import usable_device
 from vptrain.errors import VptrainError
 from vptrain.training.gate import (
+    MAX_PSNR,
     MIN_FIRST_PSNR,
     MIN_GAIN_DB,
     SHEET,
@@ -20,7 +23,6 @@ from vptrain.training.gate import (
     run_folder,
 )
 from vptrain.training.quality import Quality
-from vptrain.training.start import default_device
 
 EPILOG = """
 Examples:
@@ -36,10 +38,15 @@ def check(
     mixture: Annotated[Path, typer.Option(help="Mixture file whose held-out clips to predict.")],
     windows: Annotated[int, typer.Option(min=1, help="At most so many windows, spread evenly.")] = 64,
     min_gain: Annotated[
-        float, typer.Option(help="By how many dB the predicted change must be nearer than none to the recorded one.")
+        float,
+        typer.Option(
+            min=-MAX_PSNR,
+            max=MAX_PSNR,
+            help="By how many dB the predicted change must be nearer than none to the recorded one.",
+        ),
     ] = MIN_GAIN_DB,
     min_first: Annotated[
-        float, typer.Option(help="PSNR in dB that the predicted first frame must have.")
+        float, typer.Option(min=0, max=MAX_PSNR, help="PSNR in dB that the predicted first frame must have.")
     ] = MIN_FIRST_PSNR,
     lpips_weights: Annotated[
         Path | None, typer.Option(help="AlexNet's weights, for LPIPS. Default: in torch's hub cache, if it is there.")
@@ -49,16 +56,15 @@ def check(
         typer.Option(help="TorchScript video network, for the Fréchet distance. Default: in torch's hub cache."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler's noise.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")] = None,
-    text_encoder: Annotated[
-        str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
-    ] = None,
+    device: Device = None,
+    text_encoder: TextEncoder = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Predict held-out clips and judge the video before stage 2 builds on it; exit code 1 where it is not good enough.
 
     Writes RUN/check-video.json and RUN/check-video.png, which shows windows from the worst to the best.
     """
+    on = usable_device(device)
     checkpoint = Checkpoint.open(run)
     quality = Quality.load(lpips_weights=lpips_weights, fvd_weights=fvd_weights)
     for reason in quality.missing:
@@ -70,7 +76,7 @@ def check(
             quality=quality,
             num_windows=windows,
             seed=seed,
-            device=device or default_device(),
+            device=on,
             report=advance,
             min_gain_db=min_gain,
             min_first_psnr=min_first,

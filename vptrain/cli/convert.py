@@ -52,8 +52,9 @@ def convert(
     if source.is_dir():
         _to_reference(source, out, as_json=as_json)
         return
-    if out.exists() and any(out.iterdir()):
-        raise VptrainError("the folder is not empty.", path=out, hint="Choose another --out.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "the folder is not empty." if out.is_dir() else "this is not a folder."
+        raise VptrainError(what, path=out, hint="Choose another --out.")
     config = model_config(model)
     policy, conversion = converted_policy(source, config)
     needed = ("unet.", "autoencoder.") if stage == "stage1" else ("unet.", "autoencoder.", "encoder.", "head.")

@@ -14,14 +14,15 @@ from vpdata.pages.units import as_bytes
 from vptrain.checkpoint import Checkpoint
 from vptrain.cli import stages
 from vptrain.cli.base import Base, RecipeName
+from vptrain.cli.options import Device
 from vptrain.config import to_dict
 from vptrain.config.run import Precision
+from vptrain.device import usable_device
 from vptrain.latents.encode import LatentEncoder
 from vptrain.latents.recipe import LatentRecipe
 from vptrain.latents.write import LatentPlan, write
 from vptrain.models.autoencoder import tensors_digest
 from vptrain.models.pretrained import initial_policy
-from vptrain.training.start import default_device
 
 EPILOG = """
 Examples:
@@ -57,7 +58,7 @@ def latents(
     precision: Annotated[Precision, typer.Option(help="Of the autoencoder's arithmetic.")] = "fp32",
     batch_size: Annotated[int, typer.Option(min=1, help="Frames that are encoded at once.")] = 32,
     num_workers: Annotated[int, typer.Option(min=1, help="Threads that decode ahead.")] = 2,
-    device: stages.Device = None,
+    device: Device = None,
     allow_changed_data: stages.AllowChangedData = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made and how large it is.")] = False,
     as_json: output.JsonFlag = False,
@@ -91,7 +92,7 @@ def latents(
         policy = initial_policy(config, seed=0) if checkpoint is None else checkpoint.load_policy()
         made_by = replace(made_by, autoencoder=tensors_digest(policy.autoencoder))
         encoder = LatentEncoder(
-            policy.autoencoder, made_by, device=torch.device(device or default_device()), chunk=batch_size
+            policy.autoencoder, made_by, device=torch.device(usable_device(device)), chunk=batch_size
         )
         del policy  # all but the autoencoder
     plans = {

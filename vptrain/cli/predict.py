@@ -9,8 +9,9 @@ import typer
 from vpdata.cli import output
 from vpdata.mixture.mixture import Mixture
 from vptrain.checkpoint import Checkpoint
+from vptrain.cli.options import Device, TextEncoder
+from vptrain.device import usable_device
 from vptrain.rollout.held_out import predict_held_out
-from vptrain.training.start import default_device
 
 EPILOG = """
 Examples:
@@ -38,16 +39,15 @@ def predict(
     ] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale. Default: the model's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler's noise.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")] = None,
-    text_encoder: Annotated[
-        str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
-    ] = None,
+    device: Device = None,
+    text_encoder: TextEncoder = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Predict held-out clips from their first frames, and compare with what was recorded.
 
     Actions are compared as root mean squared error in normalised units (2 is the training set's whole range).
     """
+    on = usable_device(device)
     checkpoint = Checkpoint.open(run)
     chosen: dict[str, Any] = {"num_steps": steps, "video_steps": video_steps, "guidance": guidance}
     sampling = replace(checkpoint.model.sampling, **{k: v for k, v in chosen.items() if v is not None})
@@ -65,7 +65,7 @@ def predict(
             num_videos=videos,
             num_windows=windows,
             seed=seed,
-            device=device or default_device(),
+            device=on,
             report=advance,
             text_location=text_encoder,
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vpdata.cli import output
+from vpdata.cli.publish import Allow, Branch, DryRun, Private, known_kinds
 from vpdata.pages.units import as_bytes
 
 EPILOG = """
@@ -23,31 +24,23 @@ def publish(
     repo_id: Annotated[
         str, typer.Option(metavar="USER/NAME", help="The model repository; it is made where it does not exist.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
-    revision: Annotated[
-        str, typer.Option(metavar="BRANCH", help="The branch to publish to; made where needed.")
-    ] = "main",
+    private: Private = False,
+    revision: Branch = "main",
     licence: Annotated[
         str | None,
         typer.Option("--license", metavar="ID", help="Of the weights, where it does not follow from the base model's."),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND", help="Publish what looks like an email, location, path, secret or user."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and send nothing.")] = False,
+    allow: Allow = None,
+    dry_run: DryRun = False,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Publish a model on the Hugging Face Hub with a card, in one commit. What is there already is not sent again."""
-    from vpdata.hub.scan import KINDS
     from vptrain.hub.publish import publish as publish_model  # loads the Hub's client
 
-    for kind in allow or ():
-        if kind not in KINDS:
-            raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="--allow")
+    kinds = known_kinds(allow)
     try:
         done = publish_model(
-            run, repo_id, private=private, branch=revision, licence=licence, allow=allow or (), dry_run=dry_run
+            run, repo_id, private=private, branch=revision, licence=licence, allow=kinds, dry_run=dry_run
         )
     except KeyboardInterrupt:
         output.say("interrupted; the same command goes on from what has arrived.")

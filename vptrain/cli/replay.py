@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from vpdata.cli import output
+from vptrain.cli.options import Device, TextEncoder
+from vptrain.device import usable_device
 from vptrain.training.failure import replay as replay_step
-from vptrain.training.start import default_device
 
 EPILOG = """
 Examples:
@@ -23,14 +24,12 @@ def replay(
     failed: Annotated[
         Path, typer.Argument(help="Folder RUN/failed/step-N, as the message of the failed run names it.")
     ],
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")] = None,
-    text_encoder: Annotated[
-        str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
-    ] = None,
+    device: Device = None,
+    text_encoder: TextEncoder = None,
     as_json: output.JsonFlag = False,
 ) -> None:
     """Compute a step again whose loss was not finite or ran away, and name its windows, the worst first."""
-    result = replay_step(failed, device=device or default_device(), text_location=text_encoder)
+    result = replay_step(failed, device=usable_device(device), text_location=text_encoder)
     if as_json:
         output.print_json(_finite(asdict(result)))
         return

@@ -14,9 +14,11 @@ from vptrain.checkpoint import Checkpoint
 from vptrain.cli.base import Base, ConfigFile, DryRun, Processes, RecipeName
 from vptrain.cli.check_video import before_stage2
 from vptrain.cli.dry_run import show_plan
+from vptrain.cli.options import Device, TextEncoder
 from vptrain.config import ModelConfig, RunConfig, StageName, overridden
+from vptrain.device import usable_device
 from vptrain.errors import VptrainError
-from vptrain.training.start import default_device, resume, start_joint, start_stage1, start_stage2
+from vptrain.training.start import resume, start_joint, start_stage1, start_stage2
 from vptrain.training.stop import stop_signals
 from vptrain.training.trainer import Progress, Trainer
 
@@ -79,14 +81,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any field of the run's configuration, such as drop=frame."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1. Default: a GPU where there is one.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint, exactly.")]
 AllowChangedData = Annotated[
     bool,
     typer.Option("--allow-changed-data", help="Take the data sets as they are, and --resume on another mixture."),
-]
-TextEncoder = Annotated[
-    str | None, typer.Option(help="Folder or Hub repository of the CLIP text encoder (models other than tiny).")
 ]
 
 
@@ -116,7 +114,7 @@ def stage1(
 ) -> None:
     """Train the video UNet on every window of a mixture, with and without actions."""
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
+    place = _Place(mixture, out, device or usable_device(), text_encoder, allow_changed_data)
     if resume_run:
         of_new = _of_new(recipe, config, dry_run, processes)
         trainer = place.resume("stage1", options, model=model, pretrained=pretrained, set_model=set_model, **of_new)
@@ -159,7 +157,7 @@ def stage2(
 ) -> None:
     """Freeze the video UNet and train the vision encoder and action head on the labelled windows of a mixture."""
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
+    place = _Place(mixture, out, device or usable_device(), text_encoder, allow_changed_data)
     if resume_run:
         trainer = place.resume("stage2", options, from_=from_run, **_of_new(recipe, config, dry_run, processes))
     else:
@@ -207,7 +205,7 @@ def joint(
     Action gradients stop at the UNet's features, as in the paper; `--set gradient_stop=reference` lets them through.
     """
     options = _Options(steps, batch_size, lr, seed, num_workers, checkpoint_every, latents, settings)
-    place = _Place(mixture, out, device or default_device(), text_encoder, allow_changed_data)
+    place = _Place(mixture, out, device or usable_device(), text_encoder, allow_changed_data)
     of_model = {"model": model, "pretrained": pretrained, "set_model": set_model}
     if resume_run:
         of_new = _of_new(recipe, config, dry_run, processes)
@@ -242,7 +240,12 @@ class _Options:
     def over(self, run: RunConfig) -> RunConfig:
         """A configuration with the options."""
         values = {name: value for name, value in asdict(self).items() if name != "settings" and value is not None}
-        return overridden(replace(run, **values), self.settings or ())
+        changed = overridden(replace(run, **values), self.settings or ())
+        if changed.stage != run.stage:
+            raise VptrainError(
+                f"--set does not make {run.stage} another stage.", hint=f"Begin it with `vptrain {changed.stage}`."
+            )
+        return changed
 
 
 @dataclass(frozen=True, slots=True)

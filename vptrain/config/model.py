@@ -6,6 +6,7 @@ Numbers of the `svd` size are those of the method's public implementation; nothi
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vptrain.config.ranges import check_least
 from vptrain.errors import VptrainError
 
 
@@ -127,6 +128,7 @@ class SamplingConfig:
     guidance: float = 2.0
 
     def __post_init__(self) -> None:
+        check_least(self, {"num_steps": 1, "guidance": 0, "sigma_min": 0, "sigma_max": 0})
         if self.video_steps is not None and not 1 <= self.video_steps <= self.num_steps:
             raise VptrainError(f"video_steps {self.video_steps} is not in [1, {self.num_steps}], the sampler's steps.")
 
@@ -169,6 +171,9 @@ class ModelConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
+        check_least(self, {"num_frames": 1, "stride": 1, "horizon": 1, "image_size": 1, "condition_noise": 0})
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras) or "" in self.cameras:
+            raise VptrainError(f"cameras {', '.join(self.cameras) or 'none'} are not distinct names.")
         if not 1 <= self.num_taps <= len(self.encoder.taps) + 1:
             raise VptrainError(f"num_taps {self.num_taps} is not in [1, {len(self.encoder.taps) + 1}].")
         cell = self.autoencoder.downscale * 2 ** (len(self.unet.block_out_channels) - 1)

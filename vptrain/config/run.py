@@ -1,8 +1,10 @@
 """The configuration of a run: how to train one stage."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from vptrain.config.ranges import check_least
 from vptrain.errors import VptrainError
 
 StageName = Literal["stage1", "stage2", "joint"]
@@ -11,6 +13,17 @@ OptimizerName = Literal["adam", "adamw", "adamw8bit"]
 Schedule = Literal["constant", "linear", "cosine"]
 Sharding = Literal["replicate", "full"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
+
+LEAST = {
+    **dict.fromkeys(("steps", "batch_size", "micro_batch_size", "reuse", "reuse_block"), 1),
+    **dict.fromkeys(("checkpoint_every", "keep_checkpoints", "evaluate_every", "sample_every"), 1),
+    **dict.fromkeys(("lora_rank", "lora_alpha", "cpu_threads"), 1),
+    **dict.fromkeys(("learning_rate", "head_rate_factor", "betas", "epsilon", "weight_decay", "clip_norm"), 0),
+    **dict.fromkeys(("warmup_steps", "final_rate_factor", "drop_rate", "keep_every", "num_workers"), 0),
+    **dict.fromkeys(("log_sigma_std", "high_log_sigma_std"), 0),
+    **dict.fromkeys(("log_sigma_mean", "high_log_sigma_mean"), -math.inf),
+}
+"""The least that a field may be; None is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +63,8 @@ class RunConfig:
         precision: of the networks' arithmetic; trained weights, losses and sigmas stay float32.
         autoencoder_precision: of the autoencoder's; None: bf16 where the run is, else fp32, since fp16 overflows in it.
         activation_checkpointing: the UNet's activations are computed again in the backward pass instead of kept.
-        compile: torch.compile of the UNet, once for each shape; shapes are fixed by camera layout and batch size.
+        compile: torch.compile of the UNet and of what encodes pictures, once for each shape; shapes are fixed by camera
+            layout and batch size.
         channels_last: the UNet's images in channels-last memory.
         lora_rank: stage 1 trains low-rank adapters of the UNet's attention instead of its weights; None: its weights.
         lora_alpha: their scale is this by their rank.
@@ -119,19 +133,23 @@ class RunConfig:
     recipe: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "reuse", "reuse_block", "checkpoint_every", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise VptrainError(f"{name} {getattr(self, name)} is less than 1.")
-        if self.micro_batch_size is not None and self.micro_batch_size < 1:
-            raise VptrainError(f"micro_batch_size {self.micro_batch_size} is less than 1.")
-        if self.sample_every is not None and self.sample_every < 1:
-            raise VptrainError(f"sample_every {self.sample_every} is less than 1.")
-        if self.diverge_factor is not None and self.diverge_factor <= 1:
+        check_least(self, LEAST)
+        if self.diverge_factor is not None and not self.diverge_factor > 1:
             raise VptrainError(f"diverge_factor {self.diverge_factor} is not above 1.")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise VptrainError(f"ema_decay {self.ema_decay} is not between 0 and 1.")
+        if self.clip_norm == 0:
+            raise VptrainError("clip_norm 0 would take every gradient away.", hint="Say none for no clipping.")
+        if self.drop_rate > 1:
+            raise VptrainError(f"drop_rate {self.drop_rate} is above 1.")
+        if len(self.betas) != 2 or max(self.betas) >= 1:
+            raise VptrainError(f"betas {self.betas} are not two numbers below 1.", hint="Write betas=0.9,0.999.")
         if self.lora_rank is not None and self.stage != "stage1":
             raise VptrainError(f"lora_rank is for stage 1; {self.stage} trains encoder and head whole.")
+        if self.sharding == "full" and self.channels_last:
+            raise VptrainError("FSDP2 shards no weights in channels-last memory.", hint="Say channels_last=false.")
+        if self.sharding == "full" and self.optimizer == "adamw8bit":
+            raise VptrainError("bitsandbytes keeps no 8-bit states of sharded weights.", hint="Say optimizer=adamw.")
         if self.precision == "fp16" and self.sharding == "full":
             raise VptrainError("fp16's loss scaling does not work with sharded weights.", hint="Take bf16.")
 

@@ -4,7 +4,6 @@ The repository holds `model.safetensors` (what `Checkpoint.load_policy` gives), 
 names the data sets, and the card. What was made on this machine alone, and the optimizer's state, stay here.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -17,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from vpdata.hub.api import BRANCH, File, Head, Repository
-from vpdata.hub.commits import Sent, State, carry_out, planned
-from vpdata.hub.plan import CARD_NAME, Step
+from vpdata.hub.commits import Sent, State, card_at, carry_out, planned
+from vpdata.hub.plan import CARD_NAME, Step, changed_paths
 from vpdata.hub.scan import Text, leaves, refuse, scan_texts
 from vpdata.shards.files import sha256_of
 from vptrain.checkpoint import AVERAGE, MODEL, Checkpoint, Training
@@ -112,8 +111,8 @@ def publish(
 
         def state() -> State:
             head = repository.head()
-            old = b"" if head is None or CARD_NAME not in head.files else repository.read(CARD_NAME, commit=head.commit)
-            files = {MODEL: weights, **_files({**texts, CARD_NAME: card(old.decode())})}
+            shown = {**texts, CARD_NAME: card(card_at(repository, head))}
+            files = {MODEL: weights, **{path: File.of(text.encode()) for path, text in shown.items()}}
             return State(head=head, files=files, steps=_steps(files, head))
 
         if dry_run:
@@ -186,17 +185,10 @@ def _num_parameters(path: Path | bytes) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def _files(texts: Mapping[str, str]) -> dict[str, File]:
-    data = {path: text.encode() for path, text in texts.items()}
-    return {
-        path: File(source=text, size=len(text), sha256=hashlib.sha256(text).hexdigest()) for path, text in data.items()
-    }
-
-
 def _steps(files: Mapping[str, File], head: Head | None) -> tuple[Step, ...]:
     """One commit of what differs, none where nothing does; files that no publishing makes are left alone."""
     there = {} if head is None else head.files
-    changed = tuple(path for path, file in files.items() if path not in there or not there[path].is_(file))
+    changed = changed_paths(files, there)
     gone = tuple(path for path in (MIXTURE,) if path in there and path not in files)
     return (Step(add=changed, delete=gone, is_last=True),) if changed or gone else ()
 

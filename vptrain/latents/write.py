@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from vpdata import __version__
 from vpdata.clips.encode import ACTIONS, PROVENANCE, STATE, provenance_of
 from vpdata.clips.latents import LATENTS, latents_member
-from vpdata.errors import ShardError
 from vpdata.loader.window import window_cameras
 from vpdata.schema import Clip
 from vpdata.sets.plan import as_input
@@ -30,7 +29,7 @@ from vpdata.shards.dataset import Dataset
 from vpdata.shards.files import full_disk_as_error
 from vpdata.shards.index import to_parquet
 from vpdata.shards.manifest import FORMAT_VERSION, INDEX_NAME, FileInfo, Manifest, Operation, ShardInfo
-from vpdata.shards.staging import STAGING, Journal, Staging, existing, locked
+from vpdata.shards.staging import STAGING, Journal, Staging, existing_of, locked
 from vpdata.shards.tar import write_shard
 from vptrain.config import to_dict
 from vptrain.latents.encode import LatentEncoder
@@ -91,18 +90,8 @@ def up_to_date(plan: LatentPlan, out: Path) -> Manifest | None:
     Raises:
         ShardError: OUT holds something else, or these latents with files missing or cut off.
     """
-    manifest = existing(out)
-    if manifest is None:
-        return None
-    if manifest.plan_digest != plan.digest():
-        what = "the folder holds other data, or latents made otherwise."
-        raise ShardError(what, path=out, hint="Choose a new folder with --out.")
-    sizes = {manifest.index.name: manifest.index.size, **{shard.name: shard.size for shard in manifest.shards}}
-    for name, size in sizes.items():
-        if not (out / name).is_file() or (out / name).stat().st_size != size:
-            hint = f"Run `vpdata validate {out}`, or choose a new folder with --out."
-            raise ShardError("is missing or cut off, though the data set is finished.", path=out / name, hint=hint)
-    return manifest
+    other = "the folder holds other data, or latents made otherwise."
+    return existing_of(out, plan_digest=plan.digest(), other=other)
 
 
 def write(
@@ -131,7 +120,7 @@ def write(
     if manifest is not None and not (out / STAGING).exists():
         progress(plan.camera_frames)
         return manifest
-    with locked(out) as staging, full_disk_as_error(out):
+    with full_disk_as_error(out), locked(out) as staging:
         manifest = up_to_date(plan, out)
         if manifest is not None:
             return manifest

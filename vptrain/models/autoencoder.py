@@ -23,6 +23,11 @@ def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKLTemporalDecoder
     )
 
 
+def compile_encoder(autoencoder: AutoencoderKLTemporalDecoder) -> None:
+    """Compiles what makes latents of images, once for every number of images."""
+    autoencoder.encoder.forward = torch.compile(autoencoder.encoder.forward, dynamic=False)
+
+
 @torch.no_grad()
 def posteriors(autoencoder: nn.Module, images_NCHW: Tensor, *, chunk: int) -> tuple[Tensor, Tensor]:
     """Mean, which is the mode, and log variance of the latents of images in [-1, 1], each (N, C, h, w), not scaled.

@@ -18,6 +18,9 @@ from vptrain.config import AutoencoderConfig, TextConfig, UNetConfig
 TAPS = (9, 13, 16, 19, 22)
 """Features for the action head, as indices over input then output blocks of the full-size model, coarsest first."""
 
+MAX_VARIANTS = 4096
+"""Of compiled code: blocks of different widths, times camera layouts, times training, evaluation and sampling."""
+
 _DOWN_TAP = (2, 9)
 _UP_TAPS = {(0, 1): 13, (1, 1): 16, (2, 1): 19, (3, 1): 22}
 
@@ -78,9 +81,14 @@ class VideoUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     def compile_blocks(self) -> None:
-        """Compiles each block, once for every shape that it sees."""
+        """Compiles each block, once for every shape that it sees. `checkpoint_activations` comes afterwards, if at all.
+
+        Blocks of all widths share the code of their `forward`, for which torch by default compiles 8 variants and then
+        runs the rest as it is, so that limit is lifted.
+        """
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = MAX_VARIANTS
         for block in self.blocks():
-            block.compile(dynamic=False)
+            block.forward = torch.compile(block.forward, dynamic=False)
 
     def denoise(self, latents_BTCHW: Tensor, c_noise_B: Tensor, *, text_BTE: Tensor, ids_BI: Tensor) -> UNetOutput:
         """One pass.

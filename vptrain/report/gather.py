@@ -203,7 +203,7 @@ def _read_times(path: Path) -> tuple[CommandTime, ...]:
         if not isinstance(entries, list):
             raise TypeError("not a list")
         return tuple(CommandTime(**entry) for entry in entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise VptrainError("there is no such file of times.", path=path) from None
     except (ValueError, TypeError) as error:
         raise VptrainError(

@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from vpdata import spaces
 from vpdata.pages import environment
-from vpdata.shards.files import write_whole
+from vpdata.shards.files import full_disk_as_error, write_whole
 from vptrain.config import to_dict
+from vptrain.errors import VptrainError
 from vptrain.report.charts import Line, line_chart, paired_bars, sparkline
 from vptrain.report.gather import Findings, LossPoint, RunFacts
 from vptrain.report.headline import headlines
@@ -52,10 +53,18 @@ class ClipView:
 
 
 def write_page(findings: Findings, path: Path) -> int:
-    """Writes the page, atomically; missing parent folders are made. Returns its size in bytes."""
+    """Writes the page, atomically; missing parent folders are made. Returns its size in bytes.
+
+    Raises:
+        VptrainError: there is a folder with that name.
+        VpdataError: the folder that it goes into cannot be written.
+    """
     data = render(findings).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, data)
+    if path.is_dir():
+        raise VptrainError("this is a folder.", path=path, hint="Name a file, such as report.html.")
+    with full_disk_as_error(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
     return len(data)
 
 

@@ -1,7 +1,8 @@
 """A checkpoint and a mixture in; a folder with predicted against recorded video and actions of held-out clips out."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from vpdata import spaces
 from vpdata.loader.window import Window
 from vpdata.mixture.mixture import Mixture, PlacedClip
+from vpdata.shards.files import full_disk_as_error
 from vptrain.checkpoint import Checkpoint
 from vptrain.config import SamplingConfig
 from vptrain.errors import VptrainError
@@ -55,9 +57,11 @@ def predict_held_out(
 
     Raises:
         VptrainError: no held-out clip to show, or a folder that is not empty.
+        VpdataError: the folder cannot be written.
     """
-    if out.exists() and any(out.iterdir()):
-        raise VptrainError("the folder is not empty.", path=out, hint="Choose another --out.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "the folder is not empty." if out.is_dir() else "this is not a folder."
+        raise VptrainError(what, path=out, hint="Choose another --out.")
     clips = mixture.held_out_clips()
     if not clips:
         raise VptrainError("the mixture holds no episode out.", hint="Make it with `vpdata mix --holdout 0.1`.")
@@ -84,29 +88,43 @@ def predict_held_out(
         return predictions
 
     text = load_text_encoder(checkpoint.model.text, location=text_location)
-    shown = run(videos, with_video=True)
-    errors = None
-    if normalizer is not None:
-        labelled = [placed for placed in usable if placed.labelled]
-        measured = run(spread_windows(labelled, checkpoint.model, count=num_windows), with_video=False)
-        errors = ActionErrors.of(measured, normalizer)
-    out.mkdir(parents=True, exist_ok=True)
-    fps = {(placed.source, placed.clip.key): placed.clip.episode.fps / checkpoint.model.stride for placed in clips}
-    result = {
-        "checkpoint": str(checkpoint.path),
-        "step": checkpoint.step,
-        "sampling": asdict(sampling),
-        "seed": seed,
-        "video": _video_summary(shown),
-        "actions": None if errors is None else errors.to_json(),
-        "clips": [
-            _show(p, i, out, fps=fps[p.window.source, p.window.key], normalizer=normalizer) for i, p in enumerate(shown)
-        ],
-    }
-    partial = out / f".{RESULT}.partial"
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    partial.replace(out / RESULT)
-    return result
+    with _new_folder(out):
+        shown = run(videos, with_video=True)
+        errors = None
+        if normalizer is not None:
+            labelled = [placed for placed in usable if placed.labelled]
+            measured = run(spread_windows(labelled, checkpoint.model, count=num_windows), with_video=False)
+            errors = ActionErrors.of(measured, normalizer)
+        fps = {(placed.source, placed.clip.key): placed.clip.episode.fps / checkpoint.model.stride for placed in clips}
+        result = {
+            "checkpoint": str(checkpoint.path),
+            "step": checkpoint.step,
+            "sampling": asdict(sampling),
+            "seed": seed,
+            "video": _video_summary(shown),
+            "actions": None if errors is None else errors.to_json(),
+            "clips": [
+                _show(p, i, out, fps=fps[p.window.source, p.window.key], normalizer=normalizer)
+                for i, p in enumerate(shown)
+            ],
+        }
+        partial = out / f".{RESULT}.partial"
+        partial.write_text(json.dumps(result, indent=2) + "\n")
+        partial.replace(out / RESULT)
+        return result
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    """Makes an empty folder; what was written into it goes again where the work ends early."""
+    with full_disk_as_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            for file in out.iterdir():
+                file.unlink()
+            raise
 
 
 def _as_video(placed: PlacedClip, checkpoint: Checkpoint) -> PlacedClip:

@@ -12,6 +12,7 @@ from vpdata.loader.window import Window
 from vptrain.batch import make_batches
 from vptrain.checkpoint import Checkpoint
 from vptrain.config import SamplingConfig
+from vptrain.device import usable_device
 from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText, load_text_encoder
@@ -149,7 +150,7 @@ def load_policy(place: Path | str, *, device: str | None = None, text_encoder: s
         HubError: the Hub cannot be read.
     """
     checkpoint = Checkpoint.open(place)
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = usable_device(device)
     return LoadedPolicy(
         checkpoint=checkpoint,
         policy=checkpoint.load_policy().to(chosen).eval(),

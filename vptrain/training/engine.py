@@ -4,6 +4,7 @@ The same code runs on a CPU, one GPU, eight, or several nodes: processes come fr
 Accelerate joins them, and weights are replicated (DDP) or sharded (FSDP2).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from vptrain.config import RunConfig
+from vptrain.device import usable_device
 from vptrain.errors import VptrainError
 from vptrain.training.step import StageLosses
 
@@ -60,13 +62,12 @@ class Engine:
         Raises:
             VptrainError: there is no such device, or the batch cannot be shared equally.
         """
-        wanted = torch.device(device)
-        if wanted.type == "cuda" and not torch.cuda.is_available():
-            raise VptrainError("there is no GPU that torch can use.", hint="Say --device cpu.")
+        wanted = torch.device(usable_device(device))
         if wanted.index is not None and wanted.type == "cuda":
             torch.cuda.set_device(wanted)
         accelerator = Accelerator(
             cpu=wanted.type == "cpu",
+            mixed_precision="no",  # whatever `accelerate launch` is configured to: the run says it
             kwargs_handlers=[
                 # which camera towers a batch uses depends on its cameras
                 DistributedDataParallelKwargs(find_unused_parameters=run.stage != "stage1"),
@@ -79,6 +80,8 @@ class Engine:
                 f"{run.batch_size} windows a step cannot be shared equally by {world_size} processes.",
                 hint="Choose another --batch-size or number of processes.",
             )
+        if accelerator.device.type == "cuda":
+            torch.backends.cudnn.benchmark = run.compile  # which promises few shapes
         return cls(
             device=accelerator.device,
             rank=accelerator.process_index,
@@ -126,12 +129,20 @@ class Engine:
     def step(
         self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], *, clip_norm: float | None
     ) -> float:
-        """Clips and applies the gradients; their norm before clipping. fp16 leaves a step out where they overflow."""
+        """Clips and applies the gradients; their norm before clipping.
+
+        Where it is not finite no weight moves. In fp16 that happens while the scale of the loss is being found.
+        """
         self._scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
+        total = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
+        if not self._scaler.is_enabled() and not math.isfinite(norm):
+            return norm
+        if clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, clip_norm, total)
         self._scaler.step(optimizer)
         self._scaler.update()
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return norm
 
     def sum(self, *values: float) -> tuple[float, ...]:
         """Each value, added up over all processes."""

@@ -112,10 +112,12 @@ def replay(folder: Path, *, device: str, text_location: str | None = None) -> Re
     """
     try:
         failed = json.loads((folder / RESULT).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise VptrainError(
             "this is not the folder of a failed step.", path=folder, hint="Name a folder RUN/failed/step-N."
         ) from None
+    except ValueError as error:
+        raise VptrainError(f"{RESULT} cannot be read ({error}).", path=folder) from error
     checkpoint = Checkpoint.open(folder)
     policy, run = checkpoint.load_training_policy().to(device), checkpoint.run
     freeze(policy, run)

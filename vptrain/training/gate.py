@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vpdata.mixture.mixture import Mixture
+from vpdata.shards.files import full_disk_as_error, write_whole
 from vptrain.checkpoint import Checkpoint
 from vptrain.errors import VptrainError
 from vptrain.models.text import load_text_encoder
@@ -134,6 +135,7 @@ def check_video(
 
     Raises:
         VptrainError: nothing is held out, or nothing moves in what is.
+        VpdataError: the run's folder cannot be written.
     """
     clips = mixture.held_out_clips()
     usable = [placed for placed in clips if convertible(placed, checkpoint.model)]
@@ -177,10 +179,9 @@ def check_video(
         not_computed=tuple(quality.missing),
     )
     folder = run_folder(checkpoint)
-    _write_sheet(judged or predictions, folder / SHEET)
-    partial = folder / f".{RESULT}.partial"
-    partial.write_text(json.dumps(asdict(check), indent=2) + "\n")
-    partial.replace(folder / RESULT)
+    with full_disk_as_error(folder):
+        _write_sheet(judged or predictions, folder / SHEET)
+        write_whole(folder / RESULT, (json.dumps(asdict(check), indent=2) + "\n").encode())
     return check
 
 
@@ -190,6 +191,8 @@ def complaint(checkpoint: Checkpoint) -> str | None:
         found: dict[str, Any] = json.loads((run_folder(checkpoint) / RESULT).read_text())
     except FileNotFoundError:
         return "its video has not been checked"
+    except ValueError:
+        return f"its {RESULT} is damaged"
     if found["step"] != checkpoint.step:
         return f"its video was checked at step {found['step']}, and this is step {checkpoint.step}"
     motion = found["motion"]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vptrain.batch import Batch
 from vptrain.config import RunConfig
+from vptrain.models.autoencoder import compile_encoder
 from vptrain.models.policy import VideoPolicy
 from vptrain.models.text import CachedText
 from vptrain.training.engine import Engine
@@ -28,13 +29,14 @@ T = TypeVar("T")
 
 
 class LossError(Exception):
-    """The mean loss of a step is not finite, or has run away, in every process.
+    """The mean loss of a step, or its gradient, is not finite, or the loss has run away, in every process.
 
-    `window_losses` are this process's: (B,) for each of its items.
+    `what` is said to the user; `window_losses` are this process's: (B,) for each of its items.
     """
 
-    def __init__(self, loss: float, window_losses: list[Tensor]) -> None:
-        super().__init__(f"loss {loss}")
+    def __init__(self, what: str, *, loss: float, window_losses: list[Tensor]) -> None:
+        super().__init__(what)
+        self.what = what
         self.loss = loss
         self.window_losses = window_losses
 
@@ -86,23 +88,23 @@ class Learner:
         freeze(policy, run)
         if run.channels_last:
             policy.unet.use_channels_last()
+        if run.compile:
+            policy.unet.compile_blocks()
+            compile_encoder(policy.autoencoder)
         if run.activation_checkpointing:
             policy.unet.checkpoint_activations()
         losses = StageLosses(policy, text=text, run=run)
-        weights = None if restored is None or restored.average is None else engine.policy_state(losses)
+        averaged = {} if restored is None or restored.average is None else restored.average
+        weights = {name: tensor.cpu().clone() for name, tensor in policy.state_dict().items() if name in averaged}
         module = engine.spread(losses)
-        if run.compile:
-            policy.unet.compile_blocks()
         optimizer = make_optimizer(module, run)
         average = None
         if run.ema_decay is not None:
-            if restored is not None and restored.average is not None:
-                engine.load_weights(module, restored.average)
+            engine.load_weights(module, averaged)
             average = Average(
                 module.parameters(), decay=run.ema_decay, updates=0 if restored is None else restored.step
             )
-            if weights is not None:
-                engine.load_weights(module, weights)
+            engine.load_weights(module, weights)  # in every process: each has read the checkpoint
         if restored is not None:
             engine.load_optimizer_state(module, optimizer, restored.optimizer)
         return cls(
@@ -137,7 +139,7 @@ class Learner:
             stopping: whether this process was asked to stop.
 
         Raises:
-            LossError: the loss is not finite or has run away; the weights are as before the step.
+            LossError: loss or gradient are not finite, or the loss has run away; the weights are as before the step.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.run.learning_rate * rate_factor(self.run, step) * group["factor"]
@@ -152,13 +154,16 @@ class Learner:
             window_losses.append(losses.detach())
             total += share.detach()
         loss, stops = self.engine.sum(total.item(), float(stopping))
+        seen = window_losses[: len(items)]
         if not math.isfinite(loss) or self.divergence.note(loss):
-            raise LossError(loss, window_losses[: len(items)])
+            raise LossError(f"the loss of step {step + 1} is {loss}", loss=loss, window_losses=seen)
         norm = self.engine.step(
             self.optimizer,
             [parameter for group in self.optimizer.param_groups for parameter in group["params"]],
             clip_norm=self.run.clip_norm,
         )
+        if not math.isfinite(norm) and self.run.precision != "fp16":  # where such a step is left out
+            raise LossError(f"the gradient's norm of step {step + 1} is {norm}", loss=loss, window_losses=seen)
         if self.average is not None:
             self.average.update()
         return Update(loss=loss, gradient_norm=norm, stopping=stops > 0)

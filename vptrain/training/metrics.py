@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vptrain.errors import VptrainError
+
 
 class MetricsLog:
     """Appends to RUN/metrics.jsonl.
@@ -35,9 +37,19 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a log; a last line cut off by a crash is left out."""
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """All whole lines of a log; a last line cut off by a crash is left out.
+
+    Raises:
+        VptrainError: another line is damaged.
+    """
+    found = []
+    for number, line in enumerate(path.read_text(errors="replace").split("\n")[:-1], start=1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            what = f"line {number} cannot be read ({error})."
+            raise VptrainError(what, path=path, hint="Remove that line.") from error
+    return found
 
 
 def flattened(values: dict[str, Any], *, prefix: str = "") -> dict[str, float]:

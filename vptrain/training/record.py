@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vptrain.errors import VptrainError
 from vptrain.training.engine import Engine
 
 PACKAGES = ("vpdata", "accelerate", "av", "diffusers", "numpy", "peft", "safetensors", "torch", "transformers")
@@ -23,8 +24,17 @@ def starts(file: Path, *, step: int, engine: Engine) -> list[dict[str, Any]]:
         file: the run.json.
         step: steps that were done before.
         engine: this process among those of the run.
+
+    Raises:
+        VptrainError: the run.json is damaged.
     """
-    before = json.loads(file.read_text()).get("starts", []) if file.exists() else []
+    before = []
+    if file.exists():
+        try:
+            before = json.loads(file.read_text()).get("starts", [])
+        except ValueError as error:
+            hint = "Remove it, then it is written anew; only the times of earlier starts are lost."
+            raise VptrainError(f"it cannot be read ({error}).", path=file, hint=hint) from error
     return [*before, {"step": step, "time": datetime.now(UTC).isoformat(timespec="seconds"), **_surroundings(engine)}]
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-import torch
-
 from vpdata.mixture.mixture import Mixture
 from vptrain.checkpoint import Checkpoint, training_policy
 from vptrain.config import ModelConfig, RunConfig, overridden
@@ -224,12 +222,9 @@ def _changed(run: RunConfig, changes: Sequence[str]) -> RunConfig:
     return changed
 
 
-def default_device() -> str:
-    """`cuda` where there is a GPU, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _refuse_existing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise VptrainError("this is not a folder.", path=folder, hint="Choose another --out.")
     if (folder / "checkpoints" / "latest").exists():
         raise VptrainError(
             "there is a run in this folder.", path=folder, hint="Go on with --resume, or choose another --out."

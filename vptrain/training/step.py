@@ -84,9 +84,10 @@ class StageLosses(nn.Module):
         Raises:
             VptrainError: stage 2 or joint training was given windows without actions.
         """
-        with _autocast(self.device, self.run.precision):
-            if callable(of):
+        if callable(of):  # the autoencoder, which overflows in fp16, may be part of it
+            with _autocast(self.device, "fp32" if self.run.precision == "fp16" else self.run.precision):
                 return of(self.policy, self._text)
+        with _autocast(self.device, self.run.precision):
             if isinstance(of, Features):
                 return self._head_losses(of, turn=turn)
             encoded = self._encode(of)
@@ -172,7 +173,8 @@ class StageLosses(nn.Module):
             return targets, self.policy.condition(batch.latents.first_BVCHW, text_BE, layout=batch.layout)
         frames = images_to_unit(batch.pictures_BVFHWC.to(self.device))
         if run.color_jitter:
-            frames = color_jitter(frames, jitter_draws(run.seed, batch.keys, num_cameras=len(batch.layout)))
+            with _autocast(self.device, "fp32"):  # its matrix products are no network's
+                frames = color_jitter(frames, jitter_draws(run.seed, batch.keys, num_cameras=len(batch.layout)))
         first = frames[:, :, 0]
         targets = self.policy.encode_video(frames, noise=noise).float()
         return targets, self.policy.encode_condition(

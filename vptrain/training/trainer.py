@@ -7,7 +7,8 @@ RUN/corrupt.jsonl where clips are damaged, and RUN/failed/ for a step that could
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
@@ -18,7 +19,7 @@ from vpdata.loader.batch import WindowBatch
 from vpdata.loader.loader import Loader, load
 from vpdata.loader.window import Window
 from vpdata.mixture.mixture import Mixture
-from vpdata.shards.files import write_whole
+from vpdata.shards.files import full_disk_as_error, locked_file, write_whole
 from vptrain.batch import Batch, make_batches, window_spec
 from vptrain.checkpoint import DataPosition, Training, save_checkpoint
 from vptrain.config import RunConfig, to_dict
@@ -41,6 +42,7 @@ from vptrain.training.step import Features
 from vptrain.training.watch import Watch, peak_memory
 
 LEDGER = "corrupt.jsonl"
+LOCK = ".lock"
 LOG_EVERY = 10
 EVALUATION_WINDOWS = 16
 
@@ -115,21 +117,33 @@ class Trainer:
 
         Raises:
             VptrainError: the loss is not finite or runs away, a checkpoint cannot be written, a tracker cannot be used,
-                or the mixture ends too early.
-            VpdataError: windows cannot be loaded, or too many are damaged.
+                another process trains in the folder, or the mixture ends too early.
+            VpdataError: windows cannot be loaded, too many are damaged, or the folder cannot be written.
         """
         self._check_length()
         if self.run.cpu_threads is not None:
             torch.set_num_threads(self.run.cpu_threads)
         learner = Learner.make(self.policy, run=self.run, engine=self.engine, text=self.text, restored=self.restored)
         self.restored = None
-        if self.engine.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._describe()
-        windows = self._held_out_windows()
-        samples = make_samples(self.run, windows, self.normalizer, say=say)
-        with Watch(self.folder, self.run, step=self.step, writes=self.engine.is_main) as watch:
-            return self._train(learner, watch, windows, samples, report, asked_to_stop)
+        with full_disk_as_error(self.folder), self._alone():
+            if self.engine.is_main:
+                self._describe()
+            windows = self._held_out_windows()
+            samples = make_samples(self.run, windows, self.normalizer, say=say)
+            with Watch(self.folder, self.run, step=self.step, writes=self.engine.is_main) as watch:
+                return self._train(learner, watch, windows, samples, report, asked_to_stop)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Makes the run's folder, in which one run trains at a time."""
+        if not self.engine.is_main:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        hint = "Wait until it has ended, or choose another --out."
+        busy = VptrainError("another process is training in this folder.", path=self.folder, hint=hint)
+        with locked_file(self.folder / LOCK, busy=busy):
+            yield
 
     def _train(
         self,
@@ -143,45 +157,46 @@ class Trainer:
         clock = Clock(watch.seconds)
         held_out = self._held_out_batches(windows)
         losses: list[float] = []
-        for items, turn in self._steps(learner, clock):
-            update = self._update(learner, items, turn=turn, stopping=asked_to_stop())
-            self.step += 1
-            losses.append(update.loss)
-            clock.count(self.run.batch_size)
-            ends = self.step == self.run.steps
-            saving = ends or update.stopping or self.step % self.run.checkpoint_every == 0
-            if saving or self.step % LOG_EVERY == 0:  # so that a resumed run logs the same
-                rate, mean = learner.learning_rate, sum(losses) / len(losses)
-                watch.append(
-                    step=self.step,
-                    loss=mean,
-                    **clock.values(),
-                    **peak_memory(self.engine.device),
-                    learning_rate=rate,
-                    gradient_norm=update.gradient_norm,
+        with closing(self._steps(learner, clock)) as steps:  # and with it the loader, before the interpreter may end
+            for items, turn in steps:
+                update = self._update(learner, items, turn=turn, stopping=asked_to_stop())
+                self.step += 1
+                losses.append(update.loss)
+                clock.count(self.run.batch_size)
+                ends = self.step == self.run.steps
+                saving = ends or update.stopping or self.step % self.run.checkpoint_every == 0
+                if saving or self.step % LOG_EVERY == 0:  # so that a resumed run logs the same
+                    rate, mean = learner.learning_rate, sum(losses) / len(losses)
+                    watch.append(
+                        step=self.step,
+                        loss=mean,
+                        **clock.values(),
+                        **peak_memory(self.engine.device),
+                        learning_rate=rate,
+                        gradient_norm=update.gradient_norm,
+                    )
+                    losses.clear()
+                if held_out and (ends or self.step % self.run.evaluate_every == 0):
+                    loss = learner.evaluate(held_out)
+                    watch.append(step=self.step, held_out_loss=loss.mean, held_out_loss_by_sigma=dict(loss.by_sigma))
+                if samples is not None and (ends or self.step % samples.every == 0):
+                    predictions = learner.use(samples.predict)
+                    if self.engine.is_main:
+                        samples.record(predictions, watch=watch, folder=self.folder, step=self.step)
+                if saving:
+                    self._save(learner, self.folder)
+                report(
+                    Progress(
+                        step=self.step,
+                        loss=update.loss,
+                        windows_per_second=clock.windows_per_second,
+                        data_wait_share=clock.data_wait_share,
+                        memory_gb=max(peak_memory(self.engine.device).values()),
+                        num_corrupt=self.num_corrupt,
+                    )
                 )
-                losses.clear()
-            if held_out and (ends or self.step % self.run.evaluate_every == 0):
-                loss = learner.evaluate(held_out)
-                watch.append(step=self.step, held_out_loss=loss.mean, held_out_loss_by_sigma=dict(loss.by_sigma))
-            if samples is not None and (ends or self.step % samples.every == 0):
-                predictions = learner.use(samples.predict)
-                if self.engine.is_main:
-                    samples.record(predictions, watch=watch, folder=self.folder, step=self.step)
-            if saving:
-                self._save(learner, self.folder)
-            report(
-                Progress(
-                    step=self.step,
-                    loss=update.loss,
-                    windows_per_second=clock.windows_per_second,
-                    data_wait_share=clock.data_wait_share,
-                    memory_gb=max(peak_memory(self.engine.device).values()),
-                    num_corrupt=self.num_corrupt,
-                )
-            )
-            if update.stopping:
-                break
+                if update.stopping:
+                    break
         return self.step == self.run.steps
 
     def _update(self, learner: Learner, items: list[Batch] | list[Features], *, turn: int, stopping: bool) -> Update:
@@ -191,8 +206,7 @@ class Trainer:
             first, last = self._positions()
             kept = self._keep_failure(learner, items, turn=turn, error=error)
             raise VptrainError(
-                f"the loss of step {self.step + 1} is {error.loss}: its windows are at positions {first} to {last - 1} "
-                "of the mixture.",
+                f"{error.what}: its windows are at positions {first} to {last - 1} of the mixture.",
                 path=self.folder,
                 hint=f"The last checkpoint is whole; lower the learning rate (--lr) or look at those windows: {kept}.",
             ) from None
@@ -222,11 +236,11 @@ class Trainer:
                 losses=error.window_losses,
                 shown=self._shown,
             )
-        except (OSError, VptrainError) as problem:
+        except (OSError, RuntimeError, VptrainError) as problem:  # torch's own for a full disk is the second
             return f"they could not be kept for `vptrain replay` ({problem})"
         return f"`vptrain replay {folder}`"
 
-    def _steps(self, learner: Learner, clock: Clock) -> Iterator[tuple[list[Batch] | list[Features], int]]:
+    def _steps(self, learner: Learner, clock: Clock) -> Generator[tuple[list[Batch] | list[Features], int]]:
         """For every step to come, this process's share of its windows, and how often they have served before.
 
         A block of batches is loaded for as many steps as it has batches, times `reuse` in stage 2, where the frozen

@@ -1,7 +1,9 @@
 """The verbs as a user types them: exit codes, one-paragraph messages, and what they print."""
 
 import json
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -207,3 +209,70 @@ def test_an_interrupted_run_goes_on_from_the_command_line(
     assert ended.exit_code == 0, ended.stderr
     assert json.loads(ended.stdout)["steps"] == 4
     assert Checkpoint.open(tmp_path / "run").data.position == 4 * STAGE2.batch_size
+
+
+def test_a_file_is_no_folder(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    for arguments in (
+        ("stage1", "--mixture", mixture_file, "--out", file, "--pretrained", "random"),
+        ("predict", stage1_run, "--mixture", mixture_file, "--out", file),
+        ("convert", file, "--model", "tiny", "--out", file),
+    ):
+        assert f"{file}: this is not a folder. Choose another --out." in vptrain(*arguments).message
+    arguments = (
+        "stage1",
+        "--mixture",
+        mixture_file,
+        "--out",
+        file / "run",
+        "--pretrained",
+        "random",
+        "--device",
+        "cpu",
+    )
+    assert f"{file / 'run'}: cannot write" in vptrain(*arguments).message
+    assert file.read_text() == "mine"
+
+
+def test_a_setting_does_not_change_the_stage(vptrain: Vptrain, mixture_file: Path, tmp_path: Path) -> None:
+    ended = vptrain("stage1", "--mixture", mixture_file, "--out", tmp_path / "run", "--set", "stage=stage2")
+    assert "--set does not make stage1 another stage. Begin it with `vptrain stage2`." in ended.message
+
+
+def test_a_device_that_is_none(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    given, new = ("--mixture", mixture_file, "--device", "gpu"), tmp_path / "run"
+    for arguments in (
+        ("stage1", *given, "--out", new),
+        ("predict", stage1_run, *given, "--out", new),
+        ("check-video", stage1_run, *given),
+        ("latents", *given, "--out", new, "--from", stage1_run),
+    ):
+        assert "there is no device 'gpu'" in vptrain(*arguments).message
+    assert not new.exists()
+
+
+def test_a_damaged_check_counts_as_none(vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stage1_run, tmp_path / "video")
+    (run / "check-video.json").write_text("{")
+    ended = vptrain("stage2", "--mixture", mixture_file, "--from", run, "--out", tmp_path / "run", "--require-check")
+    assert "its check-video.json is damaged. `vptrain check-video" in ended.message
+
+
+def test_predictions_that_fail_leave_an_empty_folder(
+    vptrain: Vptrain, mixture_file: Path, stage1_run: Path, tmp_path: Path
+) -> None:
+    look = tmp_path / "look"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
+    try:
+        ended = vptrain(
+            "predict", stage1_run, "--mixture", mixture_file, "--out", look, "--videos", 1, "--steps", 1,
+            "--device", "cpu",
+        )  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert f"{look}: cannot write (File too large)" in ended.message
+    assert list(look.iterdir()) == []

@@ -4,15 +4,11 @@ from pathlib import Path
 
 import pytest
 from kitchens import STAGE1, STAGE2, write_mixture
-from micro import MICRO, silent
+from micro import train_stage1, train_stage2
 
+from tests.hub.relabelled import with_attributes
 from vpdata.hub import commits
 from vpdata.ingest import IngestOptions, ingest
-from vpdata.sets.labels import Labels
-from vpdata.sets.operations import relabel
-from vpdata.sets.write import write
-from vpdata.shards.dataset import Dataset
-from vptrain.training.start import start_stage1, start_stage2
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +22,7 @@ def unlicensed(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def kitchen(unlicensed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same under a licence."""
-    folder = tmp_path_factory.mktemp("hub") / "kitchen"
-    write(relabel(Dataset.open(unlicensed), Labels(attributes={"licence": "CC BY 4.0"})), folder)
-    return folder
+    return with_attributes(unlicensed, tmp_path_factory.mktemp("hub") / "kitchen", licence="CC BY 4.0").path
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +34,13 @@ def local_mixture(kitchen: Path) -> Path:
 @pytest.fixture(scope="session")
 def video_run(local_mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steps of stage 1, with a checkpoint each."""
-    folder = tmp_path_factory.mktemp("runs") / "video"
-    start_stage1(local_mixture, folder, model=MICRO, run=STAGE1, device="cpu").train(silent)
-    return folder
+    return train_stage1(local_mixture, tmp_path_factory.mktemp("runs") / "video", STAGE1)
 
 
 @pytest.fixture(scope="session")
 def policy_run(local_mixture: Path, video_run: Path) -> Path:
     """Two steps of stage 2 on top of it."""
-    folder = video_run.parent / "policy"
-    start_stage2(local_mixture, folder, stage1=video_run, run=STAGE2, device="cpu").train(silent)
-    return folder
+    return train_stage2(local_mixture, video_run.parent / "policy", video_run, STAGE2)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from vptrain.errors import VptrainError
 from vptrain.training.metrics import MetricsLog, read_metrics
 
 
@@ -31,3 +34,10 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     assert [line["step"] for line in read_metrics(file)] == [10]
     MetricsLog(file, step=20).append(step=20, loss=0.1)
     assert [line["step"] for line in read_metrics(file)] == [10, 20]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1}\n{"st\x00ep": \n{"step": 3}\n')
+    with pytest.raises(VptrainError, match=f"{log}: line 2 cannot be read"):
+        read_metrics(log)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -68,10 +69,14 @@ def test_a_run_goes_on_with_another_number_of_processes(mixture_file: Path, tmp_
         newest = first / "checkpoints" / f"step-{step:08d}"
         newest.rename(tmp_path / newest.name)
     (first / "checkpoints" / "latest").write_text("step-00000001\n")
-    run("resume", mixture_file, first, "sharding=replicate", "micro_batch_size=1")
-    assert Checkpoint.open(first).step == 3
-    moved = largest_difference(tmp_path / "step-00000003", first / "checkpoints" / "step-00000001")
-    assert largest_difference(whole, first) < 0.05 * moved
+    again = {1: tmp_path / "alone", 2: tmp_path / "both"}
+    for processes, folder in again.items():
+        shutil.copytree(first, folder)
+        run("resume", mixture_file, folder, "sharding=replicate", "micro_batch_size=1", processes=processes)
+        assert Checkpoint.open(folder).step == 3
+        for name in (MODEL, AVERAGE):
+            moved = largest_difference(tmp_path / "step-00000003", first / "checkpoints" / "step-00000001", name)
+            assert largest_difference(whole, folder, name) < 0.05 * moved
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,4 +1,9 @@
+import errno
+import fcntl
 import json
+import multiprocessing
+import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +22,9 @@ from vptrain.models.text import CachedText
 from vptrain.rollout.windows import convertible, spread_windows
 from vptrain.training.metrics import read_metrics
 from vptrain.training.optimizer import freeze, make_optimizer
-from vptrain.training.start import start_joint, start_stage1, start_stage2
+from vptrain.training.start import resume, start_joint, start_stage1, start_stage2
 from vptrain.training.step import StageLosses
-from vptrain.training.trainer import Progress
+from vptrain.training.trainer import LOCK, Progress
 
 
 def changed_parts(before: VideoPolicy, after: VideoPolicy) -> set[str]:
@@ -153,3 +158,38 @@ def test_only_clips_that_the_model_can_act_on_count(mixture: Mixture) -> None:
     assert not convertible(placed._replace(labelled=False), MICRO)
     assert not convertible(placed, replace(MICRO, action_space="aloha_action"))
     assert not convertible(placed, replace(MICRO, cameras=("front",)))
+
+
+def test_one_run_trains_in_a_folder_at_a_time(mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stage1_run, folder)
+    trainer = resume(mixture_file, folder, stage="stage1", device="cpu")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    with (folder / LOCK).open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(VptrainError, match="another process is training in this folder"):
+            trainer.train(silent)
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_a_damaged_run_json_is_said(mixture_file: Path, stage1_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stage1_run, folder)
+    (folder / "run.json").write_text("{")
+    with pytest.raises(VptrainError, match=r"run\.json: it cannot be read .* Remove it"):
+        resume(mixture_file, folder, stage="stage1", device="cpu").train(silent)
+
+
+def test_a_run_that_fails_ends_its_loader(mixture_file: Path, tmp_path: Path) -> None:
+    """Left to the interpreter's end, a loader waits there for its own dead threads."""
+
+    def fail(_: Progress) -> None:
+        raise OSError(errno.EIO, "as it happens")
+
+    run = replace(STAGE1, num_workers=1)
+    trainer = start_stage1(mixture_file, tmp_path / "run", model=MICRO, run=run, device="cpu")
+    before = set(threading.enumerate())
+    with pytest.raises(OSError, match="as it happens"):  # which keeps the error, and so all of its frames
+        trainer.train(fail)
+    assert set(threading.enumerate()) <= before
+    assert multiprocessing.active_children() == []
