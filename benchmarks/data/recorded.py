@@ -35,7 +35,7 @@ def recorded(source_name: str, path: Path, *, num_frames: int) -> Iterator[Recor
             with source.open(file, episode, options) as reader:
                 for camera in episode.cameras:
                     stop = min(num_frames, episode.num_frames)
-                    frames = np.stack(list(islice(reader.frames(camera.name, 0, stop), stop)))
+                    frames = np.ascontiguousarray(list(islice(reader.frames(camera.name, 0, stop), stop)))
                     yield Recorded(file=file.name, camera=camera.name, frames=frames, fps=float(episode.fps))
 
 

@@ -48,7 +48,8 @@ def main() -> None:
     noise = torch.randn(frames[:, :, 0].shape, generator=generator)
     text = torch.randn(1, SVD.text.dim, generator=generator)
     actions = torch.randn(1, SVD.horizon, policy.head.out.out_channels, generator=generator)
-    latents = timed(seconds, "encode_video", lambda: policy.encode_video(frames, generator=generator))
+    of_targets = torch.randn(1, *SVD.latent_shape(len(SVD.cameras) * SVD.num_frames), generator=generator)
+    latents = timed(seconds, "encode_video", lambda: policy.encode_video(frames, noise=of_targets))
     condition = timed(
         seconds,
         "encode_condition",

@@ -35,7 +35,7 @@ from vptrain.normalize import ActionNormalizer, images_to_unit, unit_to_images
 from vptrain.objectives.edm import Preconditioning, draw_sigma, like, noisy_features, velocity, video_loss
 from vptrain.recipes.models import TINY
 from vptrain.rollout.policy import predict
-from vptrain.training.trainer import trainable
+from vptrain.training.optimizer import freeze, make_optimizer
 
 RECORDINGS = Path(__file__).parents[2] / "tests" / "recordings" / "robocasa"
 MIN_PSNR_DB = 30.0
@@ -68,7 +68,8 @@ def one_window(config: ModelConfig) -> Batch:
 
 def fit(policy: VideoPolicy, run: RunConfig, loss: Callable[[torch.Generator], Tensor]) -> float:
     """Trains what the stage trains; returns the seconds that it took."""
-    optimizer = torch.optim.Adam(trainable(policy, run), lr=0.0)
+    freeze(policy, run)
+    optimizer = make_optimizer(policy, run)
     begin = time.monotonic()
     for step in range(run.steps):
         warm = min(1.0, (step + 1) / WARMUP_STEPS)
@@ -87,12 +88,14 @@ def overfit(policy: VideoPolicy, batch: Batch, text: CachedText, *, stage1: int,
     generator = torch.Generator().manual_seed(0)
     frames = images_to_unit(batch.frames_BVFHWC)
     first = frames[:, :, 0]
-    latents = policy.encode_video(frames, generator=generator)
+    shape = policy.config.latent_shape(frames.shape[1] * frames.shape[2])
+    latents = policy.encode_video(frames, noise=torch.randn(len(batch), *shape, generator=generator))
     noise = torch.randn(first.shape, generator=generator)
     condition = policy.encode_condition(first, text.encode(batch.instructions), layout=batch.layout, noise_BVCHW=noise)
 
     def draws(generator: torch.Generator) -> dict[str, Tensor]:
-        sigma = draw_sigma(len(batch), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
+        normal = torch.randn(len(batch), generator=generator)
+        sigma = draw_sigma(normal, mean=run.log_sigma_mean, std=run.log_sigma_std)
         return {"sigma_B": sigma, "noise": torch.randn(latents.shape, generator=generator)}
 
     def of_video(generator: torch.Generator) -> Tensor:
@@ -109,7 +112,8 @@ def overfit(policy: VideoPolicy, batch: Batch, text: CachedText, *, stage1: int,
         output_of = kept[int(torch.randint(NUM_KEPT, (), generator=generator))]
         vision = policy.vision(output_of, layout=batch.layout).repeat_interleave(NUM_DRAWS, dim=0)
         clean = batch.actions_BAD.repeat_interleave(NUM_DRAWS, dim=0)
-        sigma = draw_sigma(len(clean), mean=run.log_sigma_mean, std=run.log_sigma_std, generator=generator)
+        normal = torch.randn(len(clean), generator=generator)
+        sigma = draw_sigma(normal, mean=run.log_sigma_mean, std=run.log_sigma_std)
         noisy = clean + torch.randn(clean.shape, generator=generator) * like(sigma, clean)
         p = Preconditioning.at(sigma)
         output = policy.run_head(noisy * like(p.c_in, noisy), p.c_noise, vision_BE=vision)

@@ -97,7 +97,7 @@ def test_what_the_option_says() -> None:
         ("0:0.9,ten:0.5", "'ten:0.5' is no step"),
         ("0:0.9,-1:0.5", "'-1:0.5' is no step"),
         ("0:0.9,10:0.5:rampe", "is no step"),
-        ("0:0.9,10:", "'' is not a number"),
+        ("0:0.9,10:", "'10:' is no step"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:

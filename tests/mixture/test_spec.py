@@ -96,7 +96,7 @@ def test_decimal_ratios_are_exact(tmp_path: Path) -> None:
         ("action_free = 0.7", "action_free = nan", "is not a number"),
         ('exhaustion = "repeat"', 'exhaustion = "halt"', "exhaustion = 'halt' is unknown"),
         ("weight = 2.5", "", "robocasa have a weight, video have none"),
-        ("weight = 2.5", "weight = 0", "weight 0 <= 0"),
+        ("weight = 2.5", "weight = 0", "weight 0 is not above 0"),
         ('name = "video"', 'name = "robocasa"', "two sources are called 'robocasa'"),
         ('name = "video"', 'name = "a video"', "outside A-Z"),
         ('"OpenDrawer",', "4,", "withhold holds 4"),

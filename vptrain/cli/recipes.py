@@ -85,6 +85,8 @@ def _print_comments(recipe: Recipe) -> None:
 
 def _compare(name: str, other: str, *, as_json: bool) -> None:
     a, b = _configuration(name), _configuration(other)
+    if len(a) == len(b) == 2 and a.keys() != b.keys():  # runs of two stages
+        a, b = (dict(zip(("model", "run"), values.values(), strict=True)) for values in (a, b))
     both = a.keys() & b.keys()
     found = differences({key: a[key] for key in a if key in both}, {key: b[key] for key in b if key in both})
     if as_json:
@@ -96,7 +98,7 @@ def _compare(name: str, other: str, *, as_json: bool) -> None:
 
 
 def _configuration(name: str) -> dict[str, Any]:
-    """`model`, and each stage by its name."""
+    """`model`, then each stage by its name."""
     if name in published.NAMES:
         recipe = published.load(name)
         return {"model": to_dict(recipe.model), **{run.stage: to_dict(run) for run in recipe.runs}}

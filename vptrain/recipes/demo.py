@@ -81,6 +81,9 @@ def run_steps(steps: Sequence[Step], *, times_file: Path) -> int:
 
     Returns:
         0, or the exit code of the step that failed; the steps after it are not run.
+
+    Raises:
+        VptrainError: `times_file` is damaged.
     """
     finished = _finished(times_file, steps)
     for step in steps[: len(finished)]:
@@ -92,7 +95,7 @@ def run_steps(steps: Sequence[Step], *, times_file: Path) -> int:
         began = time.monotonic()
         process = subprocess.Popen([sys.executable, "-m", *step.arguments], stdin=subprocess.DEVNULL)
         with PeakMemory(process.pid) as peak:
-            code = process.wait()
+            code = _ended(process)
         if code:
             print(f"\nThis command failed with exit code {code}: {step.command}", file=sys.stderr, flush=True)
             return code
@@ -101,6 +104,15 @@ def run_steps(steps: Sequence[Step], *, times_file: Path) -> int:
         _write_times(times_file, finished)
         print(f"({as_duration(took.seconds)}, peak memory {as_bytes(took.peak_memory_bytes)})", flush=True)
     return 0
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code; a Ctrl-C, which reaches it too, is passed on once it has ended."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
 
 
 def prepare(out: Path, *, force: bool) -> Path:
@@ -114,7 +126,7 @@ def prepare(out: Path, *, force: bool) -> Path:
             "the recordings are not here.", path=RECORDINGS, hint="Run the demo in the repository's root."
         )
     times_file = out / TIMES_NAME
-    if out.exists() and any(out.iterdir()) and not times_file.is_file():
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not times_file.is_file():
         raise VptrainError("this folder was not made by the demo.", path=out, hint="Choose another --out.")
     if force and out.exists():
         shutil.rmtree(out)
@@ -126,7 +138,11 @@ def prepare(out: Path, *, force: bool) -> Path:
 
 def _finished(times_file: Path, steps: Sequence[Step]) -> list[StepTime]:
     """What the first steps took, up to the first that has not been run as it now is."""
-    recorded = [StepTime(**entry) for entry in json.loads(times_file.read_text())]
+    try:
+        recorded = [StepTime(**entry) for entry in json.loads(times_file.read_text())]
+    except (ValueError, TypeError) as error:
+        hint = "Start over with --force."
+        raise VptrainError(f"the times cannot be read ({error}).", path=times_file, hint=hint) from error
     finished = []
     for step, entry in zip(steps, recorded, strict=False):
         if entry.command != step.command or (step.makes is not None and not step.makes.exists()):
@@ -162,10 +178,13 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         times_file = prepare(arguments.out, force=arguments.force)
+        code = run_steps(demo_steps(arguments.out), times_file=times_file)
     except VptrainError as error:
         output.say(f"error: {error}")
         raise SystemExit(1) from None
-    code = run_steps(demo_steps(arguments.out), times_file=times_file)
+    except KeyboardInterrupt:
+        output.say("stopped; the same command goes on with the step that was interrupted.")
+        raise SystemExit(130) from None
     if code == 0:
         print(f"\nThe report: {(arguments.out / 'report.html').resolve()}")
     raise SystemExit(code)

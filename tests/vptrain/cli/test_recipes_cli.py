@@ -62,6 +62,11 @@ def test_a_run_and_a_recipe_differ(vptrain: Vptrain, stage1_run: Path) -> None:
     assert "model.name" in vptrain("recipes", str(stage1_run / "run.json")).stdout
 
 
+def test_runs_of_two_stages_differ(vptrain: Vptrain, stage1_run: Path, stage2_run: Path) -> None:
+    rows = json.loads(vptrain("recipes", str(stage1_run), "--diff", str(stage2_run), "--json").stdout)
+    assert {"field": "run.stage", str(stage1_run): "stage1", str(stage2_run): "stage2"} in rows
+
+
 def test_what_is_no_configuration(vptrain: Vptrain, tmp_path: Path) -> None:
     assert "there is no recipe 'nothing'" in vptrain("recipes", "nothing").message
     assert "there is no run.json" in vptrain("recipes", str(tmp_path)).message

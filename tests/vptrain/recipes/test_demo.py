@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -130,3 +132,32 @@ def test_memory_counts_the_children_too() -> None:
         process.communicate(b"\n")
     assert process.returncode == 0
     assert 300_000_000 < peak.num_bytes < 400_000_000
+
+
+def test_damaged_times_are_said(out: Path) -> None:
+    times_file = prepare(out, force=False)
+    times_file.write_text("[{")
+    with pytest.raises(VptrainError, match=r"times\.json: the times cannot be read .* Start over with --force"):
+        run_steps([VERSION], times_file=times_file)
+
+
+def test_a_file_is_no_folder(out: Path) -> None:
+    out.write_text("mine")
+    with pytest.raises(VptrainError, match="this folder was not made by the demo"):
+        prepare(out, force=True)
+    assert out.read_text() == "mine"
+
+
+def test_an_interrupt_ends_it_after_its_step(out: Path) -> None:
+    command = [sys.executable, "-m", "vptrain.recipes.demo", "--out", str(out)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as demo:
+        assert demo.stdout is not None
+        while "$ vpdata ingest" not in (line := demo.stdout.readline()):
+            assert line, "it ended before its first step"
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does, to the step too
+        _, stderr = demo.communicate()
+    assert demo.returncode == 130
+    assert "stopped; the same command goes on" in stderr
+    assert commands(out / "times.json") == []
