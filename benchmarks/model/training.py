@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--model", help="svd with --gpu, wide without; or tiny")
     parser.add_argument("--device", default="cuda", help="of --gpu; cpu only tries the code")
     parser.add_argument("--stages", nargs="+", default=["stage1", "stage2"], choices=["stage1", "stage2"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[2, 4, 8, 16, 32], help="windows a step of --gpu")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32], help="windows a step of --gpu")
     parser.add_argument("--windows", type=int, default=2, help="a step without --gpu")
     parser.add_argument("--steps", type=int, default=5, help="that are timed in a row")
     parser.add_argument("--rounds", type=int, default=3, help="of all rows, without --gpu")
