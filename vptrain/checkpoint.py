@@ -5,7 +5,8 @@ what `load_policy` gives, averaged weights in their places and adapters merged.
 
 ```
 RUN/checkpoints/step-00000600/
-  checkpoint.json      format, model and run configuration, action statistics and space, data position, file hashes
+  checkpoint.json      format, model and run configuration, action statistics and space, data position, file hashes,
+                       and a hash of these
   model.safetensors    every parameter of the policy, the autoencoder and adapters included
   average.safetensors  the moving average of the trained weights, where the run keeps one
   optimizer.pt         the optimizer's state, for resuming
@@ -13,6 +14,7 @@ RUN/checkpoints/latest  the name of the newest one
 ```
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -124,6 +126,8 @@ class Checkpoint:
             raise VptrainError(
                 f"checkpoint format {values.get('format_version')} where {FORMAT_VERSION} is expected.", path=folder
             )
+        if values.get("sha256") != _sha256_of_values(values):
+            raise VptrainError("checkpoint.json is damaged, or was edited.", path=folder, hint=_earlier(folder))
         for name, expected in values["files"].items():
             if not (folder / name).is_file() or (check and sha256_of(folder / name) != expected):
                 hint = _earlier(folder)
@@ -196,6 +200,17 @@ class Checkpoint:
         return state
 
 
+def sealed(values: Mapping[str, Any]) -> str:
+    """The text of a checkpoint.json that says these values, and their SHA-256."""
+    return json.dumps({**values, "sha256": _sha256_of_values(values)}, indent=2) + "\n"
+
+
+def _sha256_of_values(values: Mapping[str, Any]) -> str:
+    """Of all values but their SHA-256, whatever white space and order they were written with."""
+    said = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def training_policy(policy: VideoPolicy, run: RunConfig) -> VideoPolicy:
     """The policy with new adapters where the run trains those."""
     if run.lora_rank is not None:
@@ -241,7 +256,7 @@ def save_checkpoint(
             "before": [asdict(training) for training in before],
             "files": {file.name: sha256_of(file) for file in sorted(partial.iterdir())},
         }
-        (partial / "checkpoint.json").write_text(json.dumps(values, indent=2) + "\n")
+        (partial / "checkpoint.json").write_text(sealed(values))
         for file in (*partial.iterdir(), partial):
             sync(file)
         if folder.exists():

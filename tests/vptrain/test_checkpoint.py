@@ -11,7 +11,7 @@ from micro import MICRO, STAGE2
 from safetensors.torch import load_file
 
 from vpdata.mixture.mixture import Mixture
-from vptrain.checkpoint import Checkpoint, DataPosition, save_checkpoint
+from vptrain.checkpoint import Checkpoint, DataPosition, save_checkpoint, sealed
 from vptrain.config import RunConfig
 from vptrain.errors import VptrainError
 from vptrain.models.policy import VideoPolicy
@@ -44,7 +44,7 @@ def copy_of(run: Path, target: Path) -> Path:
 
 def edit(checkpoint: Path, **changes: object) -> None:
     file = checkpoint / "checkpoint.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    file.write_text(sealed(json.loads(file.read_text()) | changes))
 
 
 def test_everything_comes_back(policy: VideoPolicy, normalizer: ActionNormalizer, tmp_path: Path) -> None:
@@ -195,6 +195,7 @@ def test_weights_can_be_read_without_us(stage1_run: Path) -> None:
     [
         ("[1, 2]", "checkpoint.json is damaged"),
         ('{"format_version": 2}', "checkpoint.json is damaged"),
+        (sealed({"format_version": 2}), "checkpoint.json is damaged"),
         ('{"format_version": 2, "fil', "cannot be read"),
         (None, "checkpoint.json is missing"),
     ],
@@ -210,6 +211,17 @@ def test_a_damaged_description_names_the_checkpoint_to_go_back_to(
     assert f"`echo step-00000002 > {tmp_path}/checkpoints/latest`" in str(caught.value.hint)
     (tmp_path / "checkpoints" / "latest").write_text("step-00000002\n")
     assert Checkpoint.open(tmp_path).step == 2
+
+
+def test_a_digit_that_flipped_is_damage(policy: VideoPolicy, normalizer: ActionNormalizer, tmp_path: Path) -> None:
+    file = save(tmp_path, policy, normalizer) / "checkpoint.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values, sort_keys=True))
+    assert Checkpoint.open(tmp_path).normalizer is not None
+    values["actions"]["statistics"]["mean"][0] += 1
+    file.write_text(json.dumps(values))
+    with pytest.raises(VptrainError, match=r"checkpoint\.json is damaged"):
+        Checkpoint.open(tmp_path)
 
 
 def test_a_latest_that_names_no_checkpoint(policy: VideoPolicy, tmp_path: Path) -> None:

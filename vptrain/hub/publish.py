@@ -20,7 +20,7 @@ from vpdata.hub.commits import Sent, State, card_at, carry_out, planned
 from vpdata.hub.plan import CARD_NAME, Step, changed_paths
 from vpdata.hub.scan import Text, leaves, refuse, scan_texts
 from vpdata.shards.files import sha256_of
-from vptrain.checkpoint import AVERAGE, MODEL, Checkpoint, Training
+from vptrain.checkpoint import AVERAGE, MODEL, Checkpoint, Training, sealed
 from vptrain.config import ModelConfig, RunConfig, from_dict
 from vptrain.errors import VptrainError
 from vptrain.hub.card import write_card
@@ -139,7 +139,7 @@ def _texts(checkpoint: Checkpoint, trainings: list[DataFacts], weights: File) ->
     values["files"] = {MODEL: weights.sha256}
     values["data"]["mixture"] = MIXTURE if mixture else Path(checkpoint.data.mixture).name
     values["before"] = [_described(training) for training in checkpoint.before]
-    texts = {CHECKPOINT: json.dumps(values, indent=2) + "\n"}
+    texts = {CHECKPOINT: sealed(values)}
     return {**texts, MIXTURE: mixture} if mixture else texts
 
 

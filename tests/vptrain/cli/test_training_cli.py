@@ -13,7 +13,7 @@ import pytest
 from commands import Vptrain
 from micro import MICRO, STAGE2
 
-from vptrain.checkpoint import Checkpoint
+from vptrain.checkpoint import Checkpoint, sealed
 from vptrain.cli.app import app
 from vptrain.config import SamplingConfig, from_dict
 from vptrain.recipes.models import TINY
@@ -202,7 +202,7 @@ def test_an_interrupted_run_goes_on_from_the_command_line(
     checkpoint = Checkpoint.open(tmp_path / "run").path / "checkpoint.json"
     values = json.loads(checkpoint.read_text())
     values["run"]["steps"] = 4
-    checkpoint.write_text(json.dumps(values))
+    checkpoint.write_text(sealed(values))
     ended = vptrain(
         "stage2", "--mixture", mixture_file, "--out", tmp_path / "run", "--resume", "--num-workers", 1, "--json"
     )

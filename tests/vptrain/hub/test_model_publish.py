@@ -22,7 +22,7 @@ from vpdata.hub.publish import publish as publish_dataset
 from vpdata.hub.pull import pull
 from vpdata.mixture.mixture import Mixture
 from vpdata.shards.dataset import Dataset
-from vptrain.checkpoint import Checkpoint
+from vptrain.checkpoint import Checkpoint, sealed
 from vptrain.config import ModelConfig
 from vptrain.errors import VptrainError
 from vptrain.hub.licence import BASE, SVD
@@ -48,7 +48,7 @@ def changed(run: Path, out: Path, **sections: dict[str, Any]) -> Path:
         values = json.loads(file.read_text())
         for section, said in sections.items():
             values[section].update(said)
-        file.write_text(json.dumps(values))
+        file.write_text(sealed(values))
     return out
 
 
