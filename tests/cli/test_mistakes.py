@@ -82,6 +82,15 @@ def test_an_out_that_can_be_no_folder(places: Mapping[str, str], tmp_path: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "link"]
 
 
+def test_an_export_into_what_is_no_folder(places: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    export = ["export", "lerobot", places["OTHER"], "--out"]
+    assert_told(run(*export, tmp_path / "link"), "something is there already", str(tmp_path / "link"))
+    (tmp_path / "file").touch()
+    assert_told(run(*export, tmp_path / "file" / "out"), "cannot write (Not a directory)")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "file", "link"]
+
+
 def test_a_merge_on_a_full_disk_leaves_nothing(places: Mapping[str, str], tmp_path: Path) -> None:
     with file_size_limit(10_000):
         result = run("merge", places["DIR"], places["OTHER"], "--out", tmp_path / "out")

@@ -32,7 +32,7 @@ def digest_of(datasets: Sequence[Dataset], options: Mapping[str, Any]) -> str:
 
 def refuse_existing(out: Path, *, empty_folder: bool) -> None:
     """Raises ExportError unless OUT is new, or an empty folder where that may be."""
-    if out.exists() and not (empty_folder and out.is_dir() and not any(out.iterdir())):
+    if (out.exists() or out.is_symlink()) and not (empty_folder and out.is_dir() and not any(out.iterdir())):
         raise ExportError("something is there already.", path=out, hint="Choose a new place with --out.")
 
 
@@ -44,10 +44,11 @@ def unfinished(out: Path, *, digest: str) -> Iterator[Path]:
 
     Raises:
         ExportError: another command works there, or it holds what no export left.
-        VpdataError: the disk is full.
+        VpdataError: the disk is full, or nothing may be written there.
     """
     folder = out.absolute().with_name(out.absolute().name + PARTIAL)
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_as_error(folder.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     hint = "Wait for it, or choose another place with --out."
     busy = ExportError("another command is exporting there.", path=out, hint=hint)
     with locked_file(folder / LOCK, busy=busy):
