@@ -9,6 +9,7 @@ The input is two HDF5 files, as of two tasks, in RoboCasa's layout and chunks, g
 runs, one after the other, with as many processes that encode:
 
     encoder     the codec and the clips of an ingest on frames that lie in memory (`ingest_encoder`)
+    reader      the frames as the ingest reads them, and nothing made of them (`ingest_encoder --read`)
     ingest      `vpdata ingest` from its start to its end: planning, hashing, reading, encoding, writing, publishing
     again       the same command once more, which finds its work done
     LeRobot     `add_frame` and `save_episode` on frames that lie in memory, encoding while it gets them
@@ -37,7 +38,7 @@ from vpdata.ingest import IngestOptions, make_plan
 from vpdata.ingest.plan import SHARD_FRAMES
 from vpdata.sources.robocasa import CAMERAS
 
-ENCODER, INGEST, AGAIN, LEROBOT = "encoder", "ingest", "again", "LeRobot"
+ENCODER, READER, INGEST, AGAIN, LEROBOT = "encoder", "reader", "ingest", "again", "LeRobot"
 FILES = 2
 GOALS = {ENCODER: 0.8, LEROBOT: 5.0}
 VCODECS = {"AV1": "libsvtav1", "H.264": "h264"}
@@ -77,6 +78,7 @@ def rounds_of(folder: Path, work: Path, args: argparse.Namespace) -> dict[str, l
         command = [*module, "vpdata", "ingest", "robocasa", str(folder), "--out", str(out), "--workers", workers]
         command += ["--shard-frames", str(args.shard_frames)]
         _add(found, ENCODER, reported([*alone, "--seconds", str(args.seconds)]))
+        _add(found, READER, reported([*alone, "--seconds", str(args.seconds / 3), "--read"]))
         _add(found, INGEST, _whole(watch(command), plan.camera_frames))
         _add(found, AGAIN, _whole(watch(command), plan.camera_frames))
         shutil.rmtree(out)
@@ -103,7 +105,7 @@ def ratios(found: Mapping[str, Sequence[Written]]) -> dict[str, list[float]]:
     return {
         name: [ours.rate / theirs.rate for ours, theirs in zip(found[INGEST], rows, strict=True)]
         for name, rows in found.items()
-        if name not in (INGEST, AGAIN)
+        if name not in (READER, INGEST, AGAIN)
     }
 
 
