@@ -36,7 +36,7 @@ from vptrain.models.policy import VideoPolicy
 from vptrain.normalize import ActionNormalizer
 from vptrain.snapshot import Snapshot, fetch, is_hub
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MODEL, AVERAGE, OPTIMIZER = "model.safetensors", "average.safetensors", "optimizer.pt"
 
 

@@ -118,7 +118,7 @@ def test_a_key_of_another_version_is_refused(policy: VideoPolicy, tmp_path: Path
 
 def test_another_format_is_refused(policy: VideoPolicy, tmp_path: Path) -> None:
     edit(save(tmp_path, policy, None), format_version=99)
-    with pytest.raises(VptrainError, match="checkpoint format 99 where 2 is expected"):
+    with pytest.raises(VptrainError, match="checkpoint format 99 where 3 is expected"):
         Checkpoint.open(tmp_path)
 
 
@@ -194,9 +194,9 @@ def test_weights_can_be_read_without_us(stage1_run: Path) -> None:
     ("content", "said"),
     [
         ("[1, 2]", "checkpoint.json is damaged"),
-        ('{"format_version": 2}', "checkpoint.json is damaged"),
-        (sealed({"format_version": 2}), "checkpoint.json is damaged"),
-        ('{"format_version": 2, "fil', "cannot be read"),
+        ('{"format_version": 3}', "checkpoint.json is damaged"),
+        (sealed({"format_version": 3}), "checkpoint.json is damaged"),
+        ('{"format_version": 3, "fil', "cannot be read"),
         (None, "checkpoint.json is missing"),
     ],
 )
